@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The door of loop, floor 1: the only owner of libuv. One loop is the control plane; what blocks goes to a
+ * named pool. */
+#ifndef RR_LOOP_H
+#define RR_LOOP_H
+#include "base/base.h"
+
+struct rr_loop;
+struct rr_pool;  /* named worker threads with one FIFO queue */
+struct rr_timer;
+
+struct rr_loop *rr_loop_new(void);
+void rr_loop_free(struct rr_loop *loop); /* after rr_loop_run returned */
+/* Runs until rr_loop_stop; the calling thread becomes the loop's owner. Lag (how late a 100 ms timer
+ * fires) goes to the gauge reelrig_loop_lag_us. */
+void rr_loop_run(struct rr_loop *loop);
+/* Any thread, any time, also from a signal callback. */
+void rr_loop_stop(struct rr_loop *loop);
+/* Runs fn(ctx) soon on the loop's thread; any thread; FIFO. */
+void rr_loop_post(struct rr_loop *loop, void (*fn)(void *ctx), void *ctx);
+/* Loop thread only. First after delay_ms, then every repeat_ms (0: once). Owned: rr_timer_free. */
+struct rr_timer *rr_timer_new(struct rr_loop *loop, uint64_t delay_ms, uint64_t repeat_ms,
+                              void (*fn)(void *ctx), void *ctx);
+void rr_timer_free(struct rr_timer *timer); /* loop thread; NULL is fine */
+/* Calls fn(ctx, signum) on the loop for SIGTERM, SIGINT and SIGHUP. */
+void rr_loop_on_signals(struct rr_loop *loop, void (*fn)(void *ctx, int signum), void *ctx);
+/* Calls fn on the loop whenever fd is readable, until the loop ends; fd is borrowed. */
+void rr_loop_on_readable(struct rr_loop *loop, int fd, void (*fn)(void *ctx), void *ctx);
+
+/* threads 1..64, named "rr-NAME". */
+struct rr_pool *rr_pool_new(const char *name, unsigned threads);
+/* Runs work(ctx) on a pool thread, then, when loop is not NULL, done(ctx) on the loop's thread. */
+void rr_pool_submit(struct rr_pool *pool, void (*work)(void *ctx), struct rr_loop *loop,
+                    void (*done)(void *ctx), void *ctx);
+/* Waits for what is queued, then joins the threads. */
+void rr_pool_free(struct rr_pool *pool);
+#endif
