@@ -85,7 +85,7 @@ struct rr_hash_job {
                              Argmin needs a count or a deadline */
     uint32_t weight;      /* share among jobs, 1..RR_HASH_WEIGHT_MAX; 0: 1 */
 };
-#define RR_HASH_WEIGHT_MAX 1024
+#define RR_HASH_WEIGHT_MAX 64
 #define RR_HASH_JOBS_MAX   65536
 
 enum rr_hash_end {
