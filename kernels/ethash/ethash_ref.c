@@ -152,7 +152,7 @@ static void hash(uint8_t *mix_out, uint8_t *final_be, const struct source *sourc
 
     uint32_t folded[8];
     for (int i = 0; i < 8; i++) {
-        const uint32_t *four = &mix[i / 4].word[4 * (i % 4)];
+        const uint32_t *four = mix[i / 4].word + 4 * (size_t)(i % 4);
         folded[i] = fnv(fnv(fnv(four[0], four[1]), four[2]), four[3]);
     }
     uint8_t end[96];

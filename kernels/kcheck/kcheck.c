@@ -53,7 +53,7 @@ struct area {
 
 static size_t area_bytes(size_t len)
 {
-    return len + 2 * GUARD + SKEW_MAX;
+    return len + (size_t)2 * GUARD + SKEW_MAX;
 }
 
 static void guard_fill(uint8_t *zone)

@@ -55,8 +55,8 @@ struct rr_hash_options {
 #define RR_HASH_THREADS_MAX 256
 /* Makes cache and (see options) dataset, proves the backend against the light law on fixed inputs
  * (RR_ERR_DAMAGED when it is wrong), starts its threads at nice 19. Blocks: a dataset takes about
- * 20 s of one core per million items. *out owned by the caller; params and options copied. Also
- * RR_ERR_USAGE, RR_ERR_LIMIT, RR_ERR_MEMORY, RR_ERR_IO. */
+ * 30 to 60 s of one core per million items. *out owned by the caller; params and options copied.
+ * Also RR_ERR_USAGE, RR_ERR_LIMIT, RR_ERR_MEMORY, RR_ERR_IO. */
 enum rr_err rr_hash_engine_new(struct rr_hash_engine **out, const struct rr_hash_params *params,
                                const struct rr_hash_options *options,
                                struct rr_fault *fault) RR_MUST_USE;
