@@ -11,7 +11,9 @@ enum rr_err rr_make_folders(const char *path, struct rr_fault *fault) RR_MUST_US
 enum rr_err rr_file_read(struct rr_buf *out, const char *path, size_t max, struct rr_fault *fault) RR_MUST_USE;
 /* Durable replace: temporary beside it, write, fdatasync, rename, fsync of the folder. mode as for open. */
 enum rr_err rr_file_write(const char *path, struct rr_slice bytes, unsigned mode, struct rr_fault *fault) RR_MUST_USE;
-/* fsync of the folder that holds path. */
+/* As rr_file_write, but a file that is there already is kept: RR_ERR_EXISTS. Of several that try, one wins. */
+enum rr_err rr_file_create(const char *path, struct rr_slice bytes, unsigned mode, struct rr_fault *fault) RR_MUST_USE;
+/* fsync of the folder. */
 enum rr_err rr_folder_sync(const char *folder, struct rr_fault *fault) RR_MUST_USE;
 /* Exactly len bytes at offset, retrying short transfers and EINTR; short file is RR_ERR_DAMAGED. */
 enum rr_err rr_pread_full(int fd, void *out, size_t len, uint64_t offset, struct rr_fault *fault) RR_MUST_USE;

@@ -18,6 +18,9 @@ void rr_loop_run(struct rr_loop *loop);
 void rr_loop_stop(struct rr_loop *loop);
 /* Runs fn(ctx) soon on the loop's thread; any thread; FIFO. */
 void rr_loop_post(struct rr_loop *loop, void (*fn)(void *ctx), void *ctx);
+/* Runs on the calling thread what is still posted, and returns how many that were; for after rr_loop_run
+ * returned, so that late results of pools are not lost. What is left at rr_loop_free is dropped unrun. */
+size_t rr_loop_drain(struct rr_loop *loop);
 /* Loop thread only. First after delay_ms, then every repeat_ms (0: once). Owned: rr_timer_free. */
 struct rr_timer *rr_timer_new(struct rr_loop *loop, uint64_t delay_ms, uint64_t repeat_ms,
                               void (*fn)(void *ctx), void *ctx);
@@ -26,6 +29,8 @@ void rr_timer_free(struct rr_timer *timer); /* loop thread; NULL is fine */
 void rr_loop_on_signals(struct rr_loop *loop, void (*fn)(void *ctx, int signum), void *ctx);
 /* Calls fn on the loop whenever fd is readable, until the loop ends; fd is borrowed. */
 void rr_loop_on_readable(struct rr_loop *loop, int fd, void (*fn)(void *ctx), void *ctx);
+/* Loop thread. Ends that, before fd is closed; an fd that is not watched is fine. */
+void rr_loop_off_readable(struct rr_loop *loop, int fd);
 
 /* threads 1..64, named "rr-NAME". */
 struct rr_pool *rr_pool_new(const char *name, unsigned threads);
