@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SIGKILL at random moments: what was acknowledged is in the book, and nothing is in it twice. RR_KILLS: how often. */
+#include "world.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#define VIEWERS 3
+#define UNITS   300000
+#define PRICE   100000
+#define DEPOSIT ((UNITS + 1) * (uint64_t)PRICE)
+
+/* One line of the child's report: this many units of this viewer are sent, or acknowledged. */
+struct report {
+    uint32_t viewer;
+    uint32_t depth;
+    uint32_t acknowledged;
+};
+
+struct child_charge {
+    int fd;
+    struct report report;
+    _Atomic int *in_flight;
+};
+
+static void report(int fd, const struct report *line)
+{
+    if (write(fd, line, sizeof(*line)) != sizeof(*line)) {
+        _exit(3);
+    }
+}
+
+static void acknowledged(void *ctx, enum rr_err result)
+{
+    struct child_charge *charge = ctx;
+    if (result != RR_OK) {
+        _exit(4);
+    }
+    charge->report.acknowledged = 1;
+    report(charge->fd, &charge->report);
+    atomic_fetch_sub(charge->in_flight, 1);
+    rr_free(charge);
+}
+
+/* Opens everything as a daemon would, and charges until it is killed: one unit and one new slice at a time. */
+static _Noreturn void child(struct world *world, struct rr_purse **purses, int fd)
+{
+    _Atomic int in_flight = 0;
+    struct rr_session_answer sessions[VIEWERS];
+    world_open_chain(world);
+    world_open_till(world);
+    for (int i = 0; i < VIEWERS; i++) {
+        struct rr_session_request request = world_request(world, i, rr_purse_voucher(purses[i]));
+        struct rr_fault fault = {0};
+        if (rr_till_open_session(world->till, &sessions[i], &request, &world->manifest, &fault) !=
+            RR_OK) {
+            _exit(5);
+        }
+        rr_purse_resume(purses[i], sessions[i].accepted_depth);
+    }
+    for (uint32_t turn = 0;; turn++) {
+        int viewer = (int)(turn % VIEWERS);
+        struct rr_payment_header header = {.has_preimage = true};
+        struct child_charge *charge = rr_alloc(sizeof(*charge));
+        memcpy(header.session_id, sessions[viewer].session_id, sizeof(header.session_id));
+        if (rr_purse_pay(purses[viewer], 1, &header.depth, &header.preimage, NULL) != RR_OK) {
+            _exit(6);
+        }
+        *charge = (struct child_charge){.fd = fd,
+                                        .report = {(uint32_t)viewer, header.depth, 0},
+                                        .in_flight = &in_flight};
+        report(fd, &charge->report);
+        uint64_t key = header.depth;
+        atomic_fetch_add(&in_flight, 1);
+        rr_till_charge(world->till, &header, &world->manifest.resource_id, &key, 1, acknowledged,
+                       charge);
+        while (atomic_load(&in_flight) >= 8) {
+            usleep(50);
+        }
+    }
+}
+
+static void read_reports(int fd, uint32_t sent[VIEWERS], uint32_t acked[VIEWERS], uint64_t *count)
+{
+    struct report line;
+    ssize_t got;
+    while ((got = read(fd, &line, sizeof(line))) == (ssize_t)sizeof(line)) {
+        uint32_t *best = line.acknowledged ? acked : sent;
+        best[line.viewer] = line.depth > best[line.viewer] ? line.depth : best[line.viewer];
+        *count += line.acknowledged;
+    }
+    assert_true(got >= 0);
+}
+
+static void kill_one(struct world *world, struct rr_purse **purses, uint32_t wait_us,
+                     uint32_t sent[VIEWERS], uint32_t acked[VIEWERS], uint64_t *count)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(ends[0]);
+        child(world, purses, ends[1]);
+    }
+    close(ends[1]);
+    /* Reads while it runs: the pipe must not stop the child. */
+    int flags = fcntl(ends[0], F_GETFL);
+    assert_int_equal(fcntl(ends[0], F_SETFL, flags | O_NONBLOCK), 0);
+    struct timespec from;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    do {
+        struct report line;
+        while (read(ends[0], &line, sizeof(line)) == (ssize_t)sizeof(line)) {
+            uint32_t *best = line.acknowledged ? acked : sent;
+            best[line.viewer] = line.depth > best[line.viewer] ? line.depth : best[line.viewer];
+            *count += line.acknowledged;
+        }
+        usleep(200);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - from.tv_sec) * 1000000 + (now.tv_nsec - from.tv_nsec) / 1000 <
+             (long)wait_us);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status)); /* not one that left by itself */
+    assert_int_equal(fcntl(ends[0], F_SETFL, flags), 0);
+    read_reports(ends[0], sent, acked, count);
+    close(ends[0]);
+}
+
+/* The book holds at least what was acknowledged and at most what was sent; each such slice is paid, no other is. */
+static void check_book(struct world *world, struct rr_purse **purses, const uint32_t sent[VIEWERS],
+                       uint32_t acked[VIEWERS])
+{
+    uint64_t total = 0;
+    world_open_chain(world);
+    world_open_till(world);
+    for (int i = 0; i < VIEWERS; i++) {
+        struct rr_session_request request = world_request(world, i, rr_purse_voucher(purses[i]));
+        struct rr_session_answer answer;
+        world_ok(rr_till_open_session(world->till, &answer, &request, &world->manifest, &fault));
+        assert_true(answer.accepted_depth >= acked[i]);
+        assert_true(answer.accepted_depth <= sent[i]);
+        uint32_t depth = answer.accepted_depth;
+        for (uint32_t key = depth > 50 ? depth - 50 : 1; key <= depth; key++) {
+            assert_int_equal(world_charge(world, &answer, purses[i], 0, key), RR_OK);
+        }
+        assert_int_equal(world_charge(world, &answer, purses[i], 0, depth + 1), RR_ERR_FUNDS);
+        acked[i] = depth; /* the child goes on from here */
+        total += depth;
+    }
+    struct rr_till_stats stats;
+    rr_till_stats(world->till, &stats);
+    assert_int_equal(stats.paid_units, total);
+    assert_int_equal(stats.sessions, VIEWERS);
+    rr_till_close(world->till);
+    rr_chain_close(world->chain);
+    world->till = NULL;
+    world->chain = NULL;
+}
+
+static void acknowledged_units_are_never_lost_and_never_counted_twice(void **state)
+{
+    (void)state;
+    const char *wish = getenv("RR_KILLS");
+    long kills = wish == NULL ? 100 : strtol(wish, NULL, 10);
+    assert_true(kills > 0);
+    struct world *world = world_new();
+    struct rr_purse *purses[VIEWERS];
+    world->manifest.slice_price = coins(PRICE);
+    world->options.risk_limit = coins(DEPOSIT);
+    world->options.settle_amount = coins(DEPOSIT);
+    rr_till_close(world->till);
+    world_open_till(world);
+    uint32_t sent[VIEWERS] = {0};
+    uint32_t acked[VIEWERS] = {0};
+    for (int i = 0; i < VIEWERS; i++) {
+        world->pools[i] = world_make_pool(world, i, DEPOSIT, 5000);
+        purses[i] = world_purse(world, i, &world->pools[i], UNITS);
+    }
+    rr_till_close(world->till);
+    rr_chain_close(world->chain);
+    struct rr_prng prng;
+    rr_prng_seed(&prng, 20);
+    uint64_t count = 0;
+    long with_progress = 0;
+    for (long i = 0; i < kills; i++) {
+        uint64_t before = count;
+        kill_one(world, purses, (uint32_t)rr_prng_below(&prng, 40000), sent, acked, &count);
+        with_progress += count > before ? 1 : 0;
+        check_book(world, purses, sent, acked);
+    }
+    print_message("%ld kills, %ld of them with units acknowledged, %llu units, 0 lost\n", kills,
+                  with_progress, (unsigned long long)count);
+    assert_true(with_progress > kills / 4);
+
+    /* And all of it reaches the chain, once. */
+    world_open_chain(world);
+    world_open_till(world);
+    uint32_t submitted;
+    world_ok(rr_till_settle(world->till, true, &submitted, &fault));
+    assert_int_equal(submitted, VIEWERS);
+    world_mine(world, 1);
+    world_ok(rr_till_settle(world->till, true, &submitted, &fault));
+    struct rr_till_stats stats;
+    rr_till_stats(world->till, &stats);
+    uint64_t total = 0;
+    for (int i = 0; i < VIEWERS; i++) {
+        total += acked[i];
+        rr_purse_free(purses[i]);
+    }
+    assert_int_equal(stats.settled_units, total);
+    assert_int_equal(stats.paid_units, total);
+    assert_int_equal(rr_coin_units(stats.settled), total * PRICE);
+    world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(acknowledged_units_are_never_lost_and_never_counted_twice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
