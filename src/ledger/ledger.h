@@ -58,7 +58,7 @@ enum rr_err rr_chain_block(struct rr_chain *chain, uint64_t height, struct rr_bl
 enum rr_err rr_chain_block_hash(struct rr_chain *chain, uint64_t height, struct rr_hash32 *out,
                                 struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- state ----------------------------------------------------------------------------------- */
+/* ---- state ------------------------------------------------------------------ */
 struct rr_account {
     struct rr_coin balance;
     uint64_t sequence; /* of its last transaction */
@@ -119,8 +119,7 @@ enum rr_err rr_chain_prove_tx(struct rr_chain *chain, struct rr_tx_proof *out,
                               const struct rr_hash32 *tx_id, uint64_t from_height,
                               struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- mempool ----------------------------------------------------------------------------------
- */
+/* ---- mempool ---------------------------------------------------------------- */
 /* Checks form, signature, chain, sequence (next or following those waiting), fee, funds; keeps it
  * for the next block. Known already: RR_OK. Also durable: waiting transactions survive a restart.
  * Refusals: RR_ERR_TRUST, _FUNDS, _STATE, _LIMIT, each naming what to do. */
@@ -132,8 +131,7 @@ enum rr_err rr_chain_next_sequence(struct rr_chain *chain, const struct rr_pubke
 /* Least fee of this transaction (its size and type). */
 struct rr_coin rr_chain_min_fee(const struct rr_chain *chain, const struct rr_tx *tx);
 
-/* ---- mining ------------------------------------------------------------------------------------
- */
+/* ---- mining ----------------------------------------------------------------- */
 /* Sets for the next block, built above; the ledger checks the header against them. */
 struct rr_block_template {
     struct rr_block block; /* all but nonce and mix; owned (rr_block_clear) */
@@ -150,8 +148,7 @@ enum rr_err rr_chain_keep_sets(struct rr_chain *chain, uint64_t height,
                                const struct rr_certificate_set *sets, uint32_t set_count,
                                struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- pure rules, exported for light clients, tests and benches ----------------------------------
- */
+/* ---- pure rules, exported for light clients, tests and benches -------------- */
 /* ASERT (aserti3-2d form), integer only: difficulty of a block at `height` >= 1 whose parent is
  * dated parent_time_ms. The anchor is block 1: it has the genesis difficulty, and the schedule
  * counts from its time anchor_time_ms (ours: a preset's genesis time is long past when a chain

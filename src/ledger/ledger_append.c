@@ -9,8 +9,7 @@ RR_COUNTER(ledger_txs, "reelrig_ledger_transactions_total",
            "Transactions in the blocks appended by this process")
 RR_COUNTER(ledger_blocks_refused, "reelrig_ledger_blocks_refused_total", "Blocks that broke a rule")
 
-/* ---- before the write: header, roots, clock, work; cheap before dear
- * ------------------------------------ */
+/* ---- before the write: header, roots, clock, work; cheap before dear -------- */
 static enum rr_err check_roots(const struct rr_block *block, struct rr_fault *fault)
 {
     struct rr_hash32 root;
@@ -63,8 +62,7 @@ static enum rr_err check_header(struct rr_chain *chain, const struct rr_header *
     return RR_OK;
 }
 
-/* ---- the write
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the write -------------------------------------------------------------- */
 struct append {
     struct rr_chain *chain;
     const struct rr_block *block;

@@ -146,9 +146,7 @@ enum rr_err rr_chain_audit(struct rr_chain *chain, struct rr_chain_audit *out,
     return err;
 }
 
-/* ---- replay
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- replay ----------------------------------------------------------------- */
 static enum rr_err copy_blocks(struct rr_chain *from, struct rr_chain *into, uint64_t height,
                                struct rr_fault *fault)
 {

@@ -43,6 +43,7 @@ struct mempool {
     uint32_t mask;
     struct ledger_overlay *pending; /* on the tip's state; below it is set for each call */
     uint64_t next_arrival;
+    uint32_t most; /* LEDGER_POOL_MAX */
 };
 
 struct rr_chain {
@@ -71,8 +72,7 @@ struct rr_chain {
     uint32_t watcher_count;
 };
 
-/* ---- store: typed access to the tables
- * --------------------------------------------------------------- */
+/* ---- store: typed access to the tables -------------------------------------- */
 /* Reads the state through a transaction; put is a bug. */
 struct ledger_view store_view(struct rr_db_txn *txn);
 enum rr_err store_header(struct rr_db_txn *txn, uint64_t height, struct rr_header *out,
@@ -102,9 +102,7 @@ struct rr_slice store_key(const struct ledger_key *key);
 enum rr_err store_audit(struct rr_db_txn *txn, struct rr_chain_audit *out, struct ledger_sum *sum,
                         struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- chain
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- chain ------------------------------------------------------------------ */
 struct ledger_rules chain_rules(const struct rr_chain *chain, uint64_t height);
 /* Makes `header` the tip in memory, and in what rr_chain_tip shows. Chain locked. */
 void chain_set_tip(struct rr_chain *chain, const struct rr_header *header,
@@ -114,8 +112,7 @@ void chain_show(struct rr_chain *chain);
 /* Chain not locked. */
 void chain_notify(struct rr_chain *chain);
 
-/* ---- waiting transactions
- * ------------------------------------------------------------------------------------ */
+/* ---- waiting transactions --------------------------------------------------- */
 struct waiting *waiting_new(const struct rr_tx *tx);
 void mempool_clear(struct mempool *pool);
 /* Reads STORE_MEMPOOL into the list; rows that no longer decode are logged and left out. */

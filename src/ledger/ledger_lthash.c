@@ -2,7 +2,7 @@
 /* LtHash16: the hash of a set of records that changes by what changed ([spec 50, 2]; Bellare and
  * Micciancio's AdHash over lattices). A record expands to 1024 lanes; the state is their sum modulo
  * 2^16, lane by lane. */
-#include "ledger/ledger_rules.h"
+#include "ledger/ledger_state.h"
 
 #include <string.h>
 

@@ -111,6 +111,7 @@ static bool load_row(void *ctx, struct rr_slice key, struct rr_slice value)
 enum rr_err mempool_load(struct mempool *pool, struct rr_db_txn *txn, struct rr_fault *fault)
 {
     pool->next_arrival = ARRIVAL_FIRST;
+    pool->most = LEDGER_POOL_MAX;
     reindex(pool, 1);
     return rr_db_scan(txn, STORE_MEMPOOL, rr_slice_of(NULL, 0), load_row, pool, fault);
 }
@@ -160,7 +161,7 @@ void mempool_adopt(struct mempool *pool, struct fit *fit, struct waiting *const 
     struct waiting **old = pool->list;
     uint32_t old_count = pool->count;
     uint64_t next_arrival = pool->next_arrival;
-    struct mempool fresh = {.next_arrival = next_arrival};
+    struct mempool fresh = {.next_arrival = next_arrival, .most = pool->most};
     reindex(&fresh, fit->count + 1);
     for (uint32_t i = 0; i < fit->count; i++) {
         list[i]->listed = true;

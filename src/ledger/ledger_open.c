@@ -16,8 +16,7 @@ struct ledger_rules chain_rules(const struct rr_chain *chain, uint64_t height)
         .genesis = &chain->genesis, .chain_id = chain->chain_id, .height = height};
 }
 
-/* ---- a new folder
- * --------------------------------------------------------------------------------------- */
+/* ---- a new folder ----------------------------------------------------------- */
 static enum rr_err put_genesis(struct rr_db_txn *txn, const struct rr_genesis *genesis,
                                struct rr_fault *fault)
 {
@@ -64,8 +63,7 @@ static enum rr_err make_chain(struct rr_db_txn *txn, void *ctx, struct rr_fault 
     return err;
 }
 
-/* ---- an old one
- * -------------------------------------------------------------------------------------------- */
+/* ---- an old one ------------------------------------------------------------- */
 static enum rr_err refuse_genesis(const struct rr_chain *chain, struct rr_slice found,
                                   struct rr_fault *fault)
 {
@@ -189,8 +187,7 @@ static enum rr_err check_state(const struct rr_chain *chain, struct rr_db_txn *t
     return RR_OK;
 }
 
-/* ---- waiting transactions of a former life
- * ------------------------------------------------------------------- */
+/* ---- waiting transactions of a former life ---------------------------------- */
 struct dropping {
     const struct fit *fit;
     struct waiting *const *list;
@@ -274,6 +271,11 @@ static enum rr_err check_options(const struct rr_genesis *genesis, struct rr_fau
             fault, RR_ERR_FORMAT,
             "checkpoint_blocks, block_ms, halflife_ms and difficulty of a genesis are at least 1");
     }
+    if (!rr_u256_is_zero(
+            rr_u256_shr(genesis->difficulty, 224))) { /* times 2^17 it must fit 256 bits */
+        return rr_fail(fault, RR_ERR_FORMAT,
+                       "the difficulty of the genesis is above 2^224; nobody could mine");
+    }
     return RR_OK;
 }
 
@@ -318,8 +320,7 @@ void rr_chain_close(struct rr_chain *chain)
     rr_free(chain);
 }
 
-/* ---- the tip as shown
- * ------------------------------------------------------------------------------------------ */
+/* ---- the tip as shown ------------------------------------------------------- */
 void chain_show(struct rr_chain *chain)
 {
     pthread_mutex_lock(&chain->shown_lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Changes in memory over another view: every record is read below at most once, and only the net
  * difference of a block reaches the state hash and the disk. */
-#include "ledger/ledger_rules.h"
+#include "ledger/ledger_state.h"
 
 #include <string.h>
 

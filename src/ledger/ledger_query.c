@@ -118,8 +118,7 @@ enum rr_err rr_chain_contract(struct rr_chain *chain, const struct rr_hash32 *co
     return err;
 }
 
-/* ---- pools: copied first, so that the visitor may call the chain
- * --------------------------------------------- */
+/* ---- pools: copied first, so that the visitor may call the chain ------------ */
 struct pool_copy {
     struct rr_hash32 id;
     struct rr_pool_state pool;
@@ -173,9 +172,7 @@ enum rr_err rr_chain_visit_pools(struct rr_chain *chain,
     return err;
 }
 
-/* ---- transactions
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- transactions ----------------------------------------------------------- */
 static enum rr_err find_tx(struct rr_db_txn *txn, const struct rr_hash32 *tx_id, uint64_t *height,
                            uint32_t *index, struct rr_fault *fault)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "ledger/ledger_rules.h"
+#include "ledger/ledger_state.h"
 
 #include <string.h>
 
@@ -29,8 +29,7 @@ struct ledger_key ledger_key_target(const struct rr_hash32 *pool_id,
     return key;
 }
 
-/* ---- a writer and a reader of fixed records
- * -------------------------------------------------------- */
+/* ---- a writer and a reader of fixed records --------------------------------- */
 static void put(struct ledger_value *out, const void *bytes, size_t len)
 {
     RR_CHECK(out->len + len <= LEDGER_RECORD_MAX);
@@ -234,8 +233,7 @@ bool ledger_coin_decode(struct rr_coin *out, struct rr_slice bytes)
     return true;
 }
 
-/* ---- typed reads and writes through a view
- * ----------------------------------------------------------- */
+/* ---- typed reads and writes through a view ---------------------------------- */
 static enum rr_err damaged(struct rr_fault *fault, const char *table, const struct ledger_key *key)
 {
     char text[2 * LEDGER_KEY_MAX + 1];

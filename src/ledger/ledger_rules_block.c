@@ -12,8 +12,7 @@ uint32_t ledger_tx_class(enum rr_tx_type type)
     return type == RR_TX_SETTLE ? 0 : type == RR_TX_RELEASE_POOL ? 1 : 2;
 }
 
-/* ---- picker: a heap over the first waiting transaction of each sender
- * --------------------------------- */
+/* ---- picker: a heap over the first waiting transaction of each sender ------- */
 struct ledger_picker {
     struct ledger_pick *picks; /* by sender, then sequence */
     uint32_t count;
@@ -130,8 +129,7 @@ void ledger_picker_drop(struct ledger_picker *picker)
     picker->last = UINT32_MAX;
 }
 
-/* ---- start and end
- * ---------------------------------------------------------------------------------------- */
+/* ---- start and end ---------------------------------------------------------- */
 enum rr_err ledger_begin_block(const struct ledger_rules *rules, const struct ledger_view *view,
                                struct rr_fault *fault)
 {
@@ -206,8 +204,7 @@ enum rr_err ledger_end_block(const struct ledger_rules *rules, const struct ledg
     return view->put(view->ctx, LEDGER_META, &key, &value, fault);
 }
 
-/* ---- the whole body
- * ------------------------------------------------------------------------------------------ */
+/* ---- the whole body --------------------------------------------------------- */
 static enum rr_err refuse_order(const struct rr_block *block, uint32_t at, struct rr_fault *fault)
 {
     return rr_fail(fault, RR_ERR_TRUST,

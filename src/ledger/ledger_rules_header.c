@@ -6,8 +6,9 @@
 
 #include <string.h>
 
-/* 2^46 ms are 2 200 years: beyond it the schedule saturates and dt * 2^16 still fits 63 bits. */
-#define SCHEDULE_MAX_MS (INT64_C(1) << 46)
+/* 2^45 ms are 1 100 years: beyond it the schedule saturates, and a difference times 2^16 still fits
+ * 63 bits. */
+#define SCHEDULE_MAX_MS (INT64_C(1) << 45)
 
 static int64_t clamp_span(uint64_t from, uint64_t to)
 {

@@ -145,8 +145,7 @@ enum rr_err ledger_refill_pool(struct ledger_call *call, struct rr_fault *fault)
     return err == RR_OK ? ledger_put_pool(call->view, id, &pool, fault) : err;
 }
 
-/* ---- settlement
- * ---------------------------------------------------------------------------------------- */
+/* ---- settlement ------------------------------------------------------------- */
 static enum rr_err check_preimage(const struct rr_tx *tx, struct rr_fault *fault)
 {
     const struct rr_voucher *voucher = &tx->body.settle.voucher;
@@ -316,8 +315,7 @@ enum rr_err ledger_settle(struct ledger_call *call, struct rr_fault *fault)
                         : err;
 }
 
-/* ---- release
- * --------------------------------------------------------------------------------------------- */
+/* ---- release ---------------------------------------------------------------- */
 static bool is_no_address(const struct rr_address *address)
 {
     static const struct rr_address none;

@@ -174,8 +174,7 @@ enum rr_err store_tx_place(struct rr_db_txn *txn, const struct rr_hash32 *id, ui
     return RR_OK;
 }
 
-/* ---- what a header is judged by
- * ---------------------------------------------------------------------------- */
+/* ---- what a header is judged by --------------------------------------------- */
 static enum rr_err read_median(struct rr_db_txn *txn, uint64_t height, uint64_t *out,
                                struct rr_fault *fault)
 {

@@ -16,8 +16,7 @@ static bool same_sender(const struct rr_tx *a, const struct rr_tx *b)
     return memcmp(a->sender.bytes, b->sender.bytes, sizeof a->sender.bytes) == 0;
 }
 
-/* ---- the usual way: after all that wait
- * --------------------------------------------------------------------- */
+/* ---- the usual way: after all that wait ------------------------------------- */
 static enum rr_err put_row(struct rr_db_txn *txn, void *ctx, struct rr_fault *fault)
 {
     return mempool_put_row(txn, ctx, fault);
@@ -90,8 +89,7 @@ static enum rr_err add_last(struct rr_chain *chain, const struct rr_tx *tx, stru
     return RR_OK;
 }
 
-/* ---- the rare way: another one gives way
- * ---------------------------------------------------------------------- */
+/* ---- the rare way: another one gives way ------------------------------------ */
 struct exchange {
     struct rr_chain *chain;
     struct waiting **list; /* as it shall be */
@@ -234,9 +232,7 @@ static enum rr_err add_full(struct rr_chain *chain, const struct rr_tx *tx, stru
     return add_for(chain, tx, cheapest, fault);
 }
 
-/* ---- the door
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the door --------------------------------------------------------------- */
 static enum rr_err is_mined(struct rr_chain *chain, const struct rr_hash32 *id, bool *mined,
                             struct rr_fault *fault)
 {
@@ -283,7 +279,7 @@ static enum rr_err submit_locked(struct rr_chain *chain, const struct rr_tx *tx,
                        "%u transactions of this account wait, at most %d may; wait for a block",
                        of_sender, LEDGER_SENDER_MAX);
     }
-    return pool->count >= LEDGER_POOL_MAX ? add_full(chain, tx, fault) : add_last(chain, tx, fault);
+    return pool->count >= pool->most ? add_full(chain, tx, fault) : add_last(chain, tx, fault);
 }
 
 enum rr_err rr_chain_submit(struct rr_chain *chain, const struct rr_tx *tx, struct rr_fault *fault)

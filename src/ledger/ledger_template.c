@@ -201,8 +201,7 @@ enum rr_err rr_chain_template(struct rr_chain *chain, struct rr_block_template *
     return err;
 }
 
-/* ---- certificate sets beside the chain
- * ------------------------------------------------------------------------- */
+/* ---- certificate sets beside the chain -------------------------------------- */
 struct keeping {
     uint64_t height;
     const struct rr_certificate_set *sets;
