@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Waiting transactions: taking in, replacing, dropping, coming back. */
-#include "ledger_world.h"
+#include "ledger_txs.h"
 
 #include "ledger/ledger_chain.h"
 

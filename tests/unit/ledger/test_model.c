@@ -3,7 +3,7 @@
  * block: random transactions, right and wrong ones, blocks and undo. After each block and each undo
  * every balance, pool, contract and the sum of all coins are equal. RR_MODEL_OPS and RR_MODEL_SEED
  * change length and seed. */
-#include "ledger_world.h"
+#include "ledger_txs.h"
 
 #define POOLS_MAX     1024
 #define CONTRACTS_MAX 1024

@@ -2,7 +2,7 @@
 /* What each transaction does and what it is refused for. The cases of Theta's ledger tests that
  * concern these types are here in our terms; those marked "Theta" are defects read in its source,
  * as negative tests. */
-#include "ledger_world.h"
+#include "ledger_txs.h"
 
 /* ---- transfers -------------------------------------------------------------- */
 static void a_transfer_moves_coins_and_its_fee_goes_to_the_miner(void **state)
