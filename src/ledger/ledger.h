@@ -176,7 +176,8 @@ bool rr_rule_solves(const uint8_t final_be[static 32], struct rr_u256 difficulty
 /* Checks a proof from a trusted header on: chain of headers, difficulty and work of each, place and
  * signature of the transaction. anchor_time_ms: time of block 1, from the same source as the
  * trusted header; when that is the genesis header (rr_rule_genesis_header) or block 1 it is not
- * used and nothing but the genesis is trusted. RR_ERR_TRUST. */
+ * used and nothing but the genesis is trusted: headers[0].time_ms of such a proof is what to keep
+ * beside the header that is trusted from there on. RR_ERR_TRUST. */
 enum rr_err rr_rule_check_proof(const struct rr_genesis *genesis, const struct rr_tx_proof *proof,
                                 const struct rr_header *trusted, uint64_t anchor_time_ms,
                                 bool (*work)(void *ctx, const uint8_t header_hash[32],

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* No floating point in the ledger, nor in the arithmetic that it takes from the kernels: read off
- * the machine code. */
+/* No floating point in the ledger, nor in the arithmetic that it takes from kernels and base: read
+ * off the machine code. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,6 +89,8 @@ static void the_ledger_has_no_floating_point(void **state)
         long kernel =
             scan(RR_BIN_DIR "/../kernels/CMakeFiles/rr_kernels.dir/reputation/reputation_ref.c.o");
         assert_true(kernel > 100);
+        long u256 = scan(RR_BIN_DIR "/../src/base/CMakeFiles/rr_base.dir/u256.c.o");
+        assert_true(u256 > 100);
     }
 }
 
