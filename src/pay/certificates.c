@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Certificates of viewers: kept until a block holds them or the window has passed. The table's own order, viewer then
- * block height, is the order of the sets. */
+/* Certificates of viewers: kept until a block holds them or the window has passed. The table's own
+ * order, viewer then block height, is the order of the sets. */
 #include "pay/pay_till.h"
 #include <string.h>
 
@@ -113,7 +113,8 @@ static struct rr_slice counted_key(void)
     return rr_slice_str("certificates");
 }
 
-/* ---- reading the table ------------------------------------------------------------------------- */
+/* ---- reading the table -------------------------------------------------------------------------
+ */
 struct reading {
     bool (*visit)(void *ctx, const struct record *record);
     void *ctx;
@@ -160,7 +161,8 @@ enum rr_err pay_certificates_load(struct rr_till *till, struct rr_db_txn *txn,
     return err;
 }
 
-/* Removes what no block can take any more; mined ones too: their heights make no new certificates. */
+/* Removes what no block can take any more; mined ones too: their heights make no new certificates.
+ */
 struct old_keys {
     const struct rr_genesis *genesis;
     uint64_t next_height;
@@ -195,7 +197,8 @@ static enum rr_err remove_old(struct rr_till *till, struct rr_db_txn *txn, uint6
     return err;
 }
 
-/* ---- taking certificates ----------------------------------------------------------------------- */
+/* ---- taking certificates -----------------------------------------------------------------------
+ */
 void rr_till_set_work(struct rr_till *till,
                       bool (*work)(void *ctx, const uint8_t header_hash[32], uint64_t nonce,
                                    uint8_t mix[32], uint8_t final_be[32]),
@@ -220,8 +223,7 @@ static bool is_bound(struct rr_till *till, const struct rr_pubkey *viewer)
     }
     struct pay_session *session = NULL;
     bool bound = false;
-    while (!bound &&
-           (session = pay_index_find(&till->by_viewer, viewer->bytes, session)) != NULL) {
+    while (!bound && (session = pay_index_find(&till->by_viewer, viewer->bytes, session)) != NULL) {
         pthread_mutex_lock(&session->lock);
         bound = !session->over;
         pthread_mutex_unlock(&session->lock);
@@ -260,8 +262,8 @@ static enum rr_err add_records(struct rr_db_txn *txn, void *ctx, struct rr_fault
             break;
         }
         bool better = found && old.mined_height == 0 && old.service_ms < fresh->service_ms;
-        bool same_block = found && rr_hash32_equal(&old.certificate.block_hash,
-                                                   &fresh->certificate.block_hash);
+        bool same_block =
+            found && rr_hash32_equal(&old.certificate.block_hash, &fresh->certificate.block_hash);
         if (found && same_block && !better) {
             adding->known++;
             continue;
@@ -335,7 +337,8 @@ enum rr_err rr_till_add_certificates(struct rr_till *till,
     return err;
 }
 
-/* ---- sets for a block -------------------------------------------------------------------------- */
+/* ---- sets for a block --------------------------------------------------------------------------
+ */
 struct building {
     struct rr_till *till;
     uint64_t next_height;
@@ -374,8 +377,7 @@ static uint64_t room_of(struct rr_till *till, struct rr_db_txn *txn, struct pay_
         return 0;
     }
     pthread_mutex_lock(&session->lock);
-    uint64_t earned =
-        rr_coin_units(session->settled) / till->options.genesis->credit_units_per_ms;
+    uint64_t earned = rr_coin_units(session->settled) / till->options.genesis->credit_units_per_ms;
     pthread_mutex_unlock(&session->lock);
     return earned > credited ? earned - credited : 0;
 }
@@ -448,7 +450,8 @@ void rr_till_free_sets(struct rr_certificate_set *sets, uint32_t count)
     rr_proof_sets_free(sets, count);
 }
 
-/* ---- after the block --------------------------------------------------------------------------- */
+/* ---- after the block ---------------------------------------------------------------------------
+ */
 struct mining {
     struct rr_till *till;
     const struct rr_certificate_set *sets;

@@ -76,7 +76,8 @@ static enum rr_err book(struct rr_till *till, struct pay_session *session,
         session->version++;
     }
     *fresh = paid || used;
-    /* What time or order forbids is mended by another voucher or pool: the same answer as no money. */
+    /* What time or order forbids is mended by another voucher or pool: the same answer as no money.
+     */
     return err == RR_ERR_STATE ? RR_ERR_FUNDS : err;
 }
 

@@ -11,7 +11,8 @@ RR_COUNTER(commit_failures, "reelrig_pay_commit_failures_total",
 
 #define RETRY_MS 500
 
-/* ---- waiting for callbacks --------------------------------------------------------------------- */
+/* ---- waiting for callbacks ---------------------------------------------------------------------
+ */
 void pay_wait_init(struct pay_wait *wait)
 {
     *wait = (struct pay_wait){.err = RR_OK};
@@ -51,7 +52,8 @@ enum rr_err pay_wait_finish(struct pay_wait *wait)
     return err;
 }
 
-/* ---- queue ------------------------------------------------------------------------------------- */
+/* ---- queue -------------------------------------------------------------------------------------
+ */
 static void add_waiter(struct pay_queue *queue, struct pay_waiter waiter)
 {
     if (queue->waiter_count == queue->waiter_capacity) {
@@ -97,7 +99,8 @@ void pay_committer_queue(struct rr_till *till, struct pay_session *session, pay_
     pthread_mutex_unlock(&till->queue_lock);
 }
 
-/* ---- one batch --------------------------------------------------------------------------------- */
+/* ---- one batch ---------------------------------------------------------------------------------
+ */
 struct put {
     enum pay_table table;
     uint32_t key_bytes, value_bytes;
@@ -157,9 +160,8 @@ static enum rr_err write_batch(struct rr_db_txn *txn, void *ctx, struct rr_fault
     for (size_t i = 0; i < batch->put_count; i++) {
         const struct put *put = &batch->puts[i];
         const uint8_t *at = batch->bytes.ptr + put->at;
-        enum rr_err err =
-            rr_db_put(txn, (uint32_t)put->table, rr_slice_of(at, put->key_bytes),
-                      rr_slice_of(at + put->key_bytes, put->value_bytes), fault);
+        enum rr_err err = rr_db_put(txn, (uint32_t)put->table, rr_slice_of(at, put->key_bytes),
+                                    rr_slice_of(at + put->key_bytes, put->value_bytes), fault);
         if (err != RR_OK) {
             return err;
         }
@@ -230,7 +232,8 @@ static enum rr_err commit(struct rr_till *till, struct batch *batch, struct pay_
     return err;
 }
 
-/* ---- the thread -------------------------------------------------------------------------------- */
+/* ---- the thread --------------------------------------------------------------------------------
+ */
 static void later(struct timespec *out, uint64_t ms)
 {
     clock_gettime(CLOCK_MONOTONIC, out);
@@ -263,10 +266,12 @@ static void *run(void *ctx)
         while (!till->stop && till->queue.waiter_count == 0 && till->queue.session_count == 0) {
             pthread_cond_wait(&till->queue_wake, &till->queue_lock);
         }
-        if (till->queue.waiter_count == 0 && (till->queue.session_count == 0 || err != RR_OK)) {
+        if (till->stop && till->queue.waiter_count == 0 &&
+            (till->queue.session_count == 0 || err != RR_OK)) {
             break; /* stopped and nothing left, or nothing that the disk takes */
         }
-        /* A lone charge is written at once; under load, commits start commit_ms apart and gather. */
+        /* A lone charge is written at once; under load, commits start commit_ms apart and gather.
+         */
         sleep_until(till, &next);
         struct pay_queue taken = till->queue;
         till->queue = work;

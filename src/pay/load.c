@@ -29,8 +29,8 @@ static bool load_session(void *ctx, struct rr_slice key, struct rr_slice value)
     session->durable = 1;
     session->touched = true;
     if (session->over) {
-        loading->over = rr_realloc(loading->over,
-                                   (loading->over_count + 1) * sizeof(struct pay_session *));
+        loading->over =
+            rr_realloc(loading->over, (loading->over_count + 1) * sizeof(struct pay_session *));
         loading->over[loading->over_count++] = session;
     } else {
         pay_till_insert(loading->till, session);
@@ -87,7 +87,8 @@ static enum rr_err load_totals(struct rr_till *till, struct rr_db_txn *txn, stru
     return RR_OK;
 }
 
-/* ---- sessions that are over: into the sums, out of the tables ----------------------------------- */
+/* ---- sessions that are over: into the sums, out of the tables -----------------------------------
+ */
 struct slice_keys {
     const uint8_t *id;
     struct rr_buf keys; /* each RR_SESSION_ID_BYTES + 8 bytes */
@@ -136,6 +137,36 @@ static enum rr_err archive(struct rr_db_txn *txn, void *ctx, struct rr_fault *fa
     return err;
 }
 
+/* ---- whose book it is --------------------------------------------------------------------------
+ */
+static void identity(const struct rr_till *till, struct rr_buf *out)
+{
+    struct rr_hash32 genesis;
+    rr_genesis_hash(&genesis, till->options.genesis);
+    rr_buf_append(out, genesis.bytes, sizeof(genesis.bytes));
+    rr_buf_append(out, till->key.bytes, sizeof(till->key.bytes));
+}
+
+static enum rr_err check_identity(struct rr_db_txn *txn, void *ctx, struct rr_fault *fault)
+{
+    const struct rr_till *till = ctx;
+    struct rr_slice key = rr_slice_str("identity");
+    struct rr_slice found;
+    struct rr_buf own = {0};
+    identity(till, &own);
+    enum rr_err err = rr_db_get(txn, PAY_TABLE_META, key, &found, fault);
+    if (err == RR_ERR_NOTFOUND) {
+        err = rr_db_put(txn, PAY_TABLE_META, key, rr_buf_slice(&own), fault);
+    } else if (err == RR_OK && !rr_slice_equal(found, rr_buf_slice(&own))) {
+        err = rr_fail(fault, RR_ERR_STATE,
+                      "the book of payments in %s belongs to another chain or another key: give "
+                      "this rig a data folder of its own",
+                      till->options.folder);
+    }
+    rr_buf_clear(&own);
+    return err;
+}
+
 static enum rr_err read_all(struct loading *loading, struct rr_fault *fault)
 {
     struct rr_till *till = loading->till;
@@ -164,7 +195,10 @@ static enum rr_err read_all(struct loading *loading, struct rr_fault *fault)
 enum rr_err pay_till_load(struct rr_till *till, struct rr_fault *fault)
 {
     struct loading loading = {.till = till, .err = RR_OK, .fault = fault};
-    enum rr_err err = read_all(&loading, fault);
+    enum rr_err err = rr_db_write(till->db, check_identity, till, fault);
+    if (err == RR_OK) {
+        err = read_all(&loading, fault);
+    }
     for (size_t i = 0; i < loading.over_count && err == RR_OK; i++) {
         pay_totals_add(&till->totals, loading.over[i]);
     }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The door of pay, floor 4: micropayment pools from the provider's and the payer's side (spec 60, 1-3). */
+/* The door of pay, floor 4: micropayment pools from the provider's and the payer's side (spec 60,
+ * 1-3). */
 #ifndef RR_PAY_H
 #define RR_PAY_H
 #include "ledger/ledger.h"
 #include "wire/wire.h"
 
-/* ---- provider: sessions of paying viewers -------------------------------------------------------- */
+/* ---- provider: sessions of paying viewers
+ * -------------------------------------------------------- */
 struct rr_till; /* the provider's book: durable, one db environment */
 struct rr_till_options {
     const char *folder;
@@ -13,54 +15,67 @@ struct rr_till_options {
     const struct rr_genesis *genesis; /* borrowed */
     const struct rr_seckey *key;      /* target of vouchers; borrowed */
     const struct rr_clock *clock;
-    struct rr_coin risk_limit;        /* unsettled exposure per pool (spec 60, 1 c) */
-    struct rr_coin settle_amount;     /* settle when this much is open, */
-    uint64_t settle_age_ms;           /* or this old, */
-    uint32_t margin_blocks;           /* or this close to the pool's end */
-    uint32_t commit_ms;               /* group commit, <= 20 */
+    struct rr_coin risk_limit;    /* unsettled exposure per pool (spec 60, 1 c) */
+    struct rr_coin settle_amount; /* settle when this much is open, */
+    uint64_t settle_age_ms;       /* or this old, */
+    uint32_t margin_blocks;       /* or this close to the pool's end */
+    uint32_t commit_ms;           /* group commit, <= 20 */
 };
-/* Sessions, vouchers and paid units of a former life come back. *out owned (close). Starts the commit thread. */
-enum rr_err rr_till_open(struct rr_till **out, const struct rr_till_options *options, struct rr_fault *fault) RR_MUST_USE;
+/* Sessions, vouchers and paid units of a former life come back. *out owned (close). Starts the
+ * commit thread. */
+enum rr_err rr_till_open(struct rr_till **out, const struct rr_till_options *options,
+                         struct rr_fault *fault) RR_MUST_USE;
 void rr_till_close(struct rr_till *till);
 
-/* Opens a session, or renews its voucher: checks pool (own chain), owner's signature, target, expiry, funds, exposure,
- * sequence, `slice_price` of the manifest. Durable on return. Same viewer, pool and voucher again: same session.
- * Blocks (one group commit). */
-enum rr_err rr_till_open_session(struct rr_till *till, struct rr_session_answer *out, const struct rr_session_request *request,
-                                 const struct rr_manifest *manifest, struct rr_fault *fault) RR_MUST_USE;
+/* Opens a session, or renews its voucher: checks pool (own chain), owner's signature, target,
+ * expiry, funds, exposure, sequence, `slice_price` of the manifest. Durable on return. Same viewer,
+ * pool and voucher again: same session. Blocks (one group commit). */
+enum rr_err rr_till_open_session(struct rr_till *till, struct rr_session_answer *out,
+                                 const struct rr_session_request *request,
+                                 const struct rr_manifest *manifest,
+                                 struct rr_fault *fault) RR_MUST_USE;
 /* A session without price for the rig's own player; forgotten at restart. */
 void rr_till_owner_session(struct rr_till *till, uint8_t out[static RR_SESSION_ID_BYTES]);
 
-/* Books the payment of a request header for `units` slices of a resource. Result through `done`, once, on the commit
- * thread after the units are durable (or at once, inside the call, when nothing new has to be written): RR_OK: serve. RR_ERR_FUNDS: not enough
- * paid, pool or voucher at its end (402). RR_ERR_LIMIT: the risk limit is reached, or more than 4096 units in one
- * request (402 too). RR_ERR_TRUST, _NOTFOUND: wrong preimage or session. RR_ERR_FULL, _IO: not written; the same request
- * may come again. `done` must not block, and must not open sessions. Keys ascending are cheapest. Overpaid units stay credited. Each slice key
- * (rendition u16 << 48 | segment u32 << 16 | slice u16) already paid in this session is free of charge. Never blocks;
- * any thread. [THETA-PAT 0103-0117] */
-void rr_till_charge(struct rr_till *till, const struct rr_payment_header *payment, const struct rr_hash32 *resource_id,
-                    const uint64_t *slice_keys, uint32_t slice_count, void (*done)(void *ctx, enum rr_err result), void *ctx);
+/* Books the payment of a request header for `units` slices of a resource. Result through `done`,
+ * once, on the commit thread after the units are durable (or at once, inside the call, when nothing
+ * new has to be written): RR_OK: serve. RR_ERR_FUNDS: not enough paid, pool or voucher at its end
+ * (402). RR_ERR_LIMIT: the risk limit is reached, or more than 4096 units in one request (402 too).
+ * RR_ERR_TRUST, _NOTFOUND: wrong preimage or session. RR_ERR_FULL, _IO: not written; the same
+ * request may come again. `done` must not block, and must not open sessions. Keys ascending are
+ * cheapest. Overpaid units stay credited. Each slice key (rendition u16 << 48 | segment u32 << 16 |
+ * slice u16) already paid in this session is free of charge. Never blocks; any thread. [THETA-PAT
+ * 0103-0117] */
+void rr_till_charge(struct rr_till *till, const struct rr_payment_header *payment,
+                    const struct rr_hash32 *resource_id, const uint64_t *slice_keys,
+                    uint32_t slice_count, void (*done)(void *ctx, enum rr_err result), void *ctx);
 
-/* Certificates of viewers, checked (signature, puzzle height in the window, binding, work by the callback of the chain
- * options' form), kept durable until they are in a block. *accepted counted. */
-enum rr_err rr_till_add_certificates(struct rr_till *till, const struct rr_certificate *certificates, uint32_t count,
+/* Certificates of viewers, checked (signature, puzzle height in the window, binding, work by the
+ * callback of the chain options' form), kept durable until they are in a block. *accepted counted.
+ */
+enum rr_err rr_till_add_certificates(struct rr_till *till,
+                                     const struct rr_certificate *certificates, uint32_t count,
                                      uint32_t *accepted, struct rr_fault *fault) RR_MUST_USE;
 /* Verifier of certificate work, set once at start; as in ledger.h. */
 void rr_till_set_work(struct rr_till *till,
-                      bool (*work)(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32], uint8_t final_be[32]),
+                      bool (*work)(void *ctx, const uint8_t header_hash[32], uint64_t nonce,
+                                   uint8_t mix[32], uint8_t final_be[32]),
                       void *ctx);
-/* Sets for the next block out of the certificates at hand, capped by technique 1 and by what each pool paid (settled)
- * over genesis credit_units_per_ms. *sets owned by the caller (rr_till_free_sets). */
-enum rr_err rr_till_build_sets(struct rr_till *till, struct rr_certificate_set **sets, uint32_t *count, uint64_t next_height,
+/* Sets for the next block out of the certificates at hand, capped by technique 1 and by what each
+ * pool paid (settled) over genesis credit_units_per_ms. *sets owned by the caller
+ * (rr_till_free_sets). */
+enum rr_err rr_till_build_sets(struct rr_till *till, struct rr_certificate_set **sets,
+                               uint32_t *count, uint64_t next_height,
                                struct rr_fault *fault) RR_MUST_USE;
 void rr_till_free_sets(struct rr_certificate_set *sets, uint32_t count);
 /* Marks the certificates of these sets as spent by block `height`. */
-enum rr_err rr_till_sets_mined(struct rr_till *till, const struct rr_certificate_set *sets, uint32_t count, uint64_t height,
-                               struct rr_fault *fault) RR_MUST_USE;
+enum rr_err rr_till_sets_mined(struct rr_till *till, const struct rr_certificate_set *sets,
+                               uint32_t count, uint64_t height, struct rr_fault *fault) RR_MUST_USE;
 
-/* Settlements that are due now (`all`: everything open): signed settle transactions, submitted to the chain; and takes
- * note of those that are in blocks. Call it at each tip. */
-enum rr_err rr_till_settle(struct rr_till *till, bool all, uint32_t *submitted, struct rr_fault *fault) RR_MUST_USE;
+/* Settlements that are due now (`all`: everything open): signed settle transactions, submitted to
+ * the chain; and takes note of those that are in blocks. Call it at each tip. */
+enum rr_err rr_till_settle(struct rr_till *till, bool all, uint32_t *submitted,
+                           struct rr_fault *fault) RR_MUST_USE;
 
 struct rr_till_stats {
     uint64_t sessions, paid_units, certificates; /* since the data folder was made */
@@ -75,33 +90,38 @@ struct rr_till_pool {
     struct rr_coin paid, settled, unit_price;
     uint64_t units, end_height;
 };
-enum rr_err rr_till_visit(struct rr_till *till, bool (*visit)(void *ctx, const struct rr_till_pool *pool), void *ctx,
+enum rr_err rr_till_visit(struct rr_till *till,
+                          bool (*visit)(void *ctx, const struct rr_till_pool *pool), void *ctx,
                           struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- payer: a core without I/O ---------------------------------------------------------------------- */
-/* Voucher and payword chain of one pool towards one target. Serialized state is written durably by the caller BEFORE a
- * preimage it allows leaves the process (reserve before sign). */
+/* ---- payer: a core without I/O
+ * ---------------------------------------------------------------------- */
+/* Voucher and payword chain of one pool towards one target. Serialized state is written durably by
+ * the caller BEFORE a preimage it allows leaves the process (reserve before sign). */
 struct rr_purse;
-/* max_units paywords at unit_price; needs deposit >= max_units * unit_price. seed: 32 secret bytes, copied. NULL when
- * max_units is 0 or beyond RR_PURSE_UNITS_MAX (ours: 2.3 s of hashing and 8 MB). Makes the whole chain: 0.14 us a unit. */
+/* max_units paywords at unit_price; needs deposit >= max_units * unit_price. seed: 32 secret bytes,
+ * copied. NULL when max_units is 0 or beyond RR_PURSE_UNITS_MAX (ours: 2.3 s of hashing and 8 MB).
+ * Makes the whole chain: 0.14 us a unit. */
 #define RR_PURSE_UNITS_MAX (1u << 24)
-struct rr_purse *rr_purse_new(const struct rr_seckey *key, uint32_t chain_id, const struct rr_hash32 *pool_id,
-                              const struct rr_pubkey *target, struct rr_coin unit_price, uint32_t max_units,
-                              uint64_t expiry_height, const uint8_t seed[static 32]);
-/* The next voucher of the same pool, target and price: sequence up by one, starting at what was paid, with a chain of
- * its own. For a chain that is used up or expires; give it to the provider by a session request. RR_ERR_LIMIT leaves
- * the purse as it was. */
+struct rr_purse *rr_purse_new(const struct rr_seckey *key, uint32_t chain_id,
+                              const struct rr_hash32 *pool_id, const struct rr_pubkey *target,
+                              struct rr_coin unit_price, uint32_t max_units, uint64_t expiry_height,
+                              const uint8_t seed[static 32]);
+/* The next voucher of the same pool, target and price: sequence up by one, starting at what was
+ * paid, with a chain of its own. For a chain that is used up or expires; give it to the provider by
+ * a session request. RR_ERR_LIMIT leaves the purse as it was. */
 enum rr_err rr_purse_renew(struct rr_purse *purse, const struct rr_seckey *key, uint32_t max_units,
                            uint64_t expiry_height, struct rr_fault *fault) RR_MUST_USE;
 void rr_purse_free(struct rr_purse *purse);
 const struct rr_voucher *rr_purse_voucher(const struct rr_purse *purse);
 /* Pays `units` more: the depth and preimage to send. RR_ERR_FUNDS when the chain is used up. */
-enum rr_err rr_purse_pay(struct rr_purse *purse, uint32_t units, uint32_t *depth, struct rr_hash32 *preimage,
-                         struct rr_fault *fault) RR_MUST_USE;
+enum rr_err rr_purse_pay(struct rr_purse *purse, uint32_t units, uint32_t *depth,
+                         struct rr_hash32 *preimage, struct rr_fault *fault) RR_MUST_USE;
 uint32_t rr_purse_depth(const struct rr_purse *purse);
 /* Sets the depth on resume (never lower). */
 void rr_purse_resume(struct rr_purse *purse, uint32_t depth);
 /* Whole state but the key: for the caller's file. Decode checks against key. */
 void rr_purse_encode(struct rr_buf *out, const struct rr_purse *purse);
-enum rr_err rr_purse_decode(struct rr_purse **out, const struct rr_seckey *key, struct rr_slice bytes, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err rr_purse_decode(struct rr_purse **out, const struct rr_seckey *key,
+                            struct rr_slice bytes, struct rr_fault *fault) RR_MUST_USE;
 #endif

@@ -8,15 +8,17 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* A request may skip at most this many paywords: bounds its hashing to well under a millisecond. Ours. */
+/* A request may skip at most this many paywords: bounds its hashing to well under a millisecond.
+ * Ours. */
 #define PAY_STEPS_MAX 4096
-/* Certificates waiting for a block: four blocks full of the most that a header can commit to. Ours. */
+/* Certificates waiting for a block: four blocks full of the most that a header can commit to. Ours.
+ */
 #define PAY_CERTIFICATES_MAX 65536
 /* A settlement that no block took within so many blocks is dead and made anew. Ours. */
 #define PAY_SETTLE_BLOCKS 40
 
 enum pay_table {
-    PAY_TABLE_META,         /* "totals": sums of sessions no longer kept; "certificates": u64 */
+    PAY_TABLE_META,         /* "identity", "totals" of sessions no longer kept, "certificates" */
     PAY_TABLE_SESSIONS,     /* session id: session record */
     PAY_TABLE_SLICES,       /* session id || chunk u64 big-endian: 64-byte bit map */
     PAY_TABLE_CERTIFICATES, /* viewer || block height u64 big-endian: certificate record */
@@ -24,7 +26,8 @@ enum pay_table {
     PAY_TABLES
 };
 
-/* ---- slices paid: a set of 64-bit keys, kept in chunks of 512 ---------------------------------- */
+/* ---- slices paid: a set of 64-bit keys, kept in chunks of 512 ----------------------------------
+ */
 #define PAY_CHUNK_BYTES 64
 struct pay_chunk {
     uint64_t number; /* key >> 9 */
@@ -39,13 +42,15 @@ struct pay_slices {
 };
 bool pay_slices_has(const struct pay_slices *slices, uint64_t key);
 void pay_slices_add(struct pay_slices *slices, uint64_t key); /* marks its chunk dirty */
-void pay_slices_load(struct pay_slices *slices, uint64_t number, const uint8_t bits[static PAY_CHUNK_BYTES]);
+void pay_slices_load(struct pay_slices *slices, uint64_t number,
+                     const uint8_t bits[static PAY_CHUNK_BYTES]);
 /* The next dirty chunk, clean from now on; NULL when there is none. */
 const struct pay_chunk *pay_slices_next_dirty(struct pay_slices *slices);
 void pay_slices_set_dirty(struct pay_slices *slices); /* all of them, after a write that failed */
 void pay_slices_clear(struct pay_slices *slices);
 
-/* ---- sessions: one for each pool that pays this rig --------------------------------------------- */
+/* ---- sessions: one for each pool that pays this rig ---------------------------------------------
+ */
 struct pay_session {
     /* Fixed once it is in the tables. */
     uint8_t id[RR_SESSION_ID_BYTES];
@@ -74,7 +79,7 @@ struct pay_session {
     bool touched; /* since the chain was last asked */
     bool pressed; /* a charge met the risk limit: settle soon */
 
-    uint64_t open_ms;    /* wall time of the first unit not settled; 0: none */
+    uint64_t open_ms;      /* wall time of the first unit not settled; 0: none */
     struct rr_tx *pending; /* settlement on its way into a block; NULL: none */
     bool pending_sent;     /* in this life */
 
@@ -98,10 +103,13 @@ struct pay_index_table {
 void pay_index_init(struct pay_index_table *table, enum pay_index by);
 void pay_index_clear(struct pay_index_table *table); /* not the sessions */
 void pay_index_insert(struct pay_index_table *table, struct pay_session *session);
-/* First session with this key (16 bytes by id, else 32), or after `after` the next; NULL when none. */
-struct pay_session *pay_index_find(struct pay_index_table *table, const uint8_t *key, const struct pay_session *after);
+/* First session with this key (16 bytes by id, else 32), or after `after` the next; NULL when none.
+ */
+struct pay_session *pay_index_find(struct pay_index_table *table, const uint8_t *key,
+                                   const struct pay_session *after);
 
-/* ---- the till ---------------------------------------------------------------------------------- */
+/* ---- the till ----------------------------------------------------------------------------------
+ */
 typedef void pay_done_fn(void *ctx, enum rr_err result);
 struct pay_waiter {
     pay_done_fn *done;
@@ -139,7 +147,8 @@ struct rr_till {
 
     pthread_mutex_t certificate_lock; /* writers of certificates and credits */
     uint32_t waiting;                 /* certificates not in a block */
-    bool (*work)(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32], uint8_t final_be[32]);
+    bool (*work)(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
+                 uint8_t final_be[32]);
     void *work_ctx;
 
     pthread_t committer;
@@ -158,12 +167,14 @@ void pay_till_insert(struct rr_till *till, struct pay_session *session);
 /* Copies the list of sessions; owned by the caller (rr_free). */
 struct pay_session **pay_till_list(struct rr_till *till, size_t *count);
 void pay_session_encode(struct rr_buf *out, const struct pay_session *session);
-enum rr_err pay_session_decode(struct pay_session *out, struct rr_slice bytes, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err pay_session_decode(struct pay_session *out, struct rr_slice bytes,
+                               struct rr_fault *fault) RR_MUST_USE;
 /* Whole units between origin and value. */
 uint64_t pay_session_units(const struct pay_session *session, struct rr_coin value);
 /* value - settled, 0 when the chain is ahead. */
 struct rr_coin pay_session_open_value(const struct pay_session *session);
-/* What the chain says about a session's pool. Read without the session's lock: the chain has locks of its own. */
+/* What the chain says about a session's pool. Read without the session's lock: the chain has locks
+ * of its own. */
 struct pay_facts {
     uint64_t height; /* of the tip, read first */
     bool pool_found;
@@ -173,23 +184,27 @@ struct pay_facts {
     bool pending_mined;
 };
 /* pending_id NULL: no settlement is on its way. */
-enum rr_err pay_facts_read(struct rr_till *till, struct pay_facts *out, const struct rr_hash32 *pool_id,
-                           const struct rr_hash32 *pending_id, struct rr_fault *fault) RR_MUST_USE;
-/* Takes them over unless older than what is known; under the session's lock. True when its record changed (version is
- * raised). */
-bool pay_facts_take(struct rr_till *till, struct pay_session *session, const struct pay_facts *facts);
+enum rr_err pay_facts_read(struct rr_till *till, struct pay_facts *out,
+                           const struct rr_hash32 *pool_id, const struct rr_hash32 *pending_id,
+                           struct rr_fault *fault) RR_MUST_USE;
+/* Takes them over unless older than what is known; under the session's lock. True when its record
+ * changed (version is raised). */
+bool pay_facts_take(struct rr_till *till, struct pay_session *session,
+                    const struct pay_facts *facts);
 
 /* Adds what one session paid to sums. */
 void pay_totals_add(struct pay_totals *totals, const struct pay_session *session);
 
-/* load.c: what earlier lives left; sessions that are over go into the sums and out of the tables. */
+/* load.c: what earlier lives left; sessions that are over go into the sums and out of the tables.
+ */
 enum rr_err pay_till_load(struct rr_till *till, struct rr_fault *fault) RR_MUST_USE;
 
 /* commit.c */
 enum rr_err pay_committer_start(struct rr_till *till, struct rr_fault *fault) RR_MUST_USE;
 void pay_committer_stop(struct rr_till *till);
 /* Under the session's lock: its record has to be written; done (may be NULL) is called after. */
-void pay_committer_queue(struct rr_till *till, struct pay_session *session, pay_done_fn *done, void *ctx);
+void pay_committer_queue(struct rr_till *till, struct pay_session *session, pay_done_fn *done,
+                         void *ctx);
 /* Waits until one callback came. */
 struct pay_wait {
     pthread_mutex_t lock;
@@ -204,16 +219,19 @@ enum rr_err pay_wait_finish(struct pay_wait *wait); /* blocks, then clears */
 
 /* voucher.c: rules for taking money; all under the session's lock, nothing durable yet. */
 /* What needs no session: chain, target, signature of the owner. */
-enum rr_err pay_voucher_check(const struct rr_till *till, const struct rr_voucher *voucher, const struct rr_pubkey *owner,
-                          struct rr_fault *fault) RR_MUST_USE;
+enum rr_err pay_voucher_check(const struct rr_till *till, const struct rr_voucher *voucher,
+                              const struct rr_pubkey *owner, struct rr_fault *fault) RR_MUST_USE;
 bool pay_voucher_same(const struct rr_voucher *a, const struct rr_voucher *b);
 /* Makes `voucher` (checked) the session's; *changed false when it already is. */
-enum rr_err pay_voucher_take(const struct rr_till *till, struct pay_session *session, const struct rr_voucher *voucher,
-                         bool *changed, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err pay_voucher_take(const struct rr_till *till, struct pay_session *session,
+                             const struct rr_voucher *voucher, bool *changed,
+                             struct rr_fault *fault) RR_MUST_USE;
 /* Moves to `depth` when preimage proves it; *changed false when that deep already. */
-enum rr_err pay_payword_take(const struct rr_till *till, struct pay_session *session, uint32_t depth,
-                         const struct rr_hash32 *preimage, bool *changed, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err pay_payword_take(const struct rr_till *till, struct pay_session *session,
+                             uint32_t depth, const struct rr_hash32 *preimage, bool *changed,
+                             struct rr_fault *fault) RR_MUST_USE;
 
 /* certificates.c */
-enum rr_err pay_certificates_load(struct rr_till *till, struct rr_db_txn *txn, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err pay_certificates_load(struct rr_till *till, struct rr_db_txn *txn,
+                                  struct rr_fault *fault) RR_MUST_USE;
 #endif

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #define PURSE_VERSION 1
-/* One link of this many is kept; the links between are made again, a block of them at a time. Ours: 2^24 units then
- * take 8 MB, and a payment costs two hashes on average. */
+/* One link of this many is kept; the links between are made again, a block of them at a time. Ours:
+ * 2^24 units then take 8 MB, and a payment costs two hashes on average. */
 #define STRIDE 64
 
 struct rr_purse {
@@ -29,7 +29,8 @@ static void wipe(struct rr_purse *purse)
     purse->marks = NULL;
 }
 
-/* The deepest link: bound to pool, target and sequence, so that one seed never makes the same chain twice. */
+/* The deepest link: bound to pool, target and sequence, so that one seed never makes the same chain
+ * twice. */
 static void deepest_link(struct rr_hash32 *out, const struct rr_purse *purse)
 {
     struct rr_buf text = {0};
@@ -68,8 +69,8 @@ static void link_at(struct rr_purse *purse, uint32_t depth, struct rr_hash32 *ou
     uint32_t block = (depth - 1) / STRIDE;
     uint32_t first = block * STRIDE;
     if (!purse->block_filled || purse->block_first != first) {
-        uint32_t last = first + STRIDE < purse->voucher.max_units ? first + STRIDE
-                                                                  : purse->voucher.max_units;
+        uint32_t last =
+            first + STRIDE < purse->voucher.max_units ? first + STRIDE : purse->voucher.max_units;
         purse->block[last - first - 1] = purse->marks[block];
         for (uint32_t at = last - first - 1; at > 0; at--) {
             rr_payword_step(&purse->block[at - 1], &purse->block[at]);
@@ -89,8 +90,8 @@ static void sign(struct rr_purse *purse, const struct rr_seckey *key)
 
 struct rr_purse *rr_purse_new(const struct rr_seckey *key, uint32_t chain_id,
                               const struct rr_hash32 *pool_id, const struct rr_pubkey *target,
-                              struct rr_coin unit_price, uint32_t max_units,
-                              uint64_t expiry_height, const uint8_t seed[static 32])
+                              struct rr_coin unit_price, uint32_t max_units, uint64_t expiry_height,
+                              const uint8_t seed[static 32])
 {
     if (max_units == 0 || max_units > RR_PURSE_UNITS_MAX) {
         return NULL;
@@ -208,8 +209,8 @@ enum rr_err rr_purse_decode(struct rr_purse **out, const struct rr_seckey *key,
     }
     uint32_t units = purse->voucher.max_units;
     if (units == 0 || units > RR_PURSE_UNITS_MAX || depth > units) {
-        err = rr_fail(fault, RR_ERR_FORMAT, "the purse stands at depth %u of %u units", depth,
-                      units);
+        err =
+            rr_fail(fault, RR_ERR_FORMAT, "the purse stands at depth %u of %u units", depth, units);
         goto out;
     }
     rr_seckey_public(key, &owner);
@@ -222,7 +223,8 @@ enum rr_err rr_purse_decode(struct rr_purse **out, const struct rr_seckey *key,
     purse->depth = depth;
     make_chain(purse, &root);
     if (!rr_hash32_equal(&root, &purse->voucher.payword_root)) {
-        err = rr_fail(fault, RR_ERR_TRUST, "the seed of the purse does not make its voucher's chain");
+        err =
+            rr_fail(fault, RR_ERR_TRUST, "the seed of the purse does not make its voucher's chain");
     }
 out:
     if (err == RR_OK) {

@@ -48,7 +48,8 @@ struct pay_session **pay_till_list(struct rr_till *till, size_t *count)
     return list;
 }
 
-/* ---- record ------------------------------------------------------------------------------------ */
+/* ---- record ------------------------------------------------------------------------------------
+ */
 static void write_coin(struct rr_buf *out, struct rr_coin coin)
 {
     rr_write_u64(out, rr_coin_units(coin));
@@ -132,7 +133,8 @@ enum rr_err pay_session_decode(struct pay_session *out, struct rr_slice bytes,
     return err;
 }
 
-/* ---- values ------------------------------------------------------------------------------------ */
+/* ---- values ------------------------------------------------------------------------------------
+ */
 uint64_t pay_session_units(const struct pay_session *session, struct rr_coin value)
 {
     struct rr_coin paid;
@@ -167,7 +169,8 @@ void pay_totals_add(struct pay_totals *totals, const struct pay_session *session
     }
 }
 
-/* ---- the chain's word -------------------------------------------------------------------------- */
+/* ---- the chain's word --------------------------------------------------------------------------
+ */
 enum rr_err pay_facts_read(struct rr_till *till, struct pay_facts *out,
                            const struct rr_hash32 *pool_id, const struct rr_hash32 *pending_id,
                            struct rr_fault *fault)
@@ -178,8 +181,7 @@ enum rr_err pay_facts_read(struct rr_till *till, struct pay_facts *out,
     rr_chain_tip(chain, &tip);
     facts.height = tip.height;
     uint64_t known = atomic_load(&till->height);
-    while (known < tip.height &&
-           !atomic_compare_exchange_weak(&till->height, &known, tip.height)) {
+    while (known < tip.height && !atomic_compare_exchange_weak(&till->height, &known, tip.height)) {
     }
     enum rr_err err = rr_chain_pool(chain, pool_id, &facts.pool, fault);
     if (err == RR_OK) {
@@ -239,7 +241,8 @@ static bool is_pending(const struct pay_session *session, const struct rr_hash32
     return rr_hash32_equal(&own, id);
 }
 
-/* Settled and released between two looks: the pool's own record is gone, but the transaction is there. */
+/* Settled and released between two looks: the pool's own record is gone, but the transaction is
+ * there. */
 static struct rr_coin settled_by(const struct pay_session *session)
 {
     struct rr_coin value;

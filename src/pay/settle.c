@@ -59,7 +59,8 @@ static bool make_settlement(const struct rr_till *till, const struct pay_session
     return true;
 }
 
-/* ---- following the chain ----------------------------------------------------------------------- */
+/* ---- following the chain -----------------------------------------------------------------------
+ */
 static enum rr_err follow(struct rr_till *till, struct pay_session *session, struct rr_fault *fault)
 {
     struct rr_hash32 pending_id;
@@ -88,7 +89,8 @@ static enum rr_err follow(struct rr_till *till, struct pay_session *session, str
     return RR_OK;
 }
 
-/* ---- submitting -------------------------------------------------------------------------------- */
+/* ---- submitting --------------------------------------------------------------------------------
+ */
 static void set_pending(struct rr_till *till, struct pay_session *session, const struct rr_tx *tx,
                         struct pay_wait *wait)
 {
@@ -171,7 +173,8 @@ static struct waiting *collect(struct pay_session **list, size_t count, size_t *
     return waiting;
 }
 
-/* A settlement that the chain will not take as it is: gone from the book, so that a new one is made. */
+/* A settlement that the chain will not take as it is: gone from the book, so that a new one is
+ * made. */
 static void give_up(struct rr_till *till, const struct waiting *waiting)
 {
     struct pay_session *session = waiting->session;
@@ -201,7 +204,8 @@ static bool mark_sent(struct pay_session *session)
     return first;
 }
 
-/* Submits all that is written down. *again: some were refused for their place and are to be made anew. */
+/* Submits all that is written down. *again: some were refused for their place and are to be made
+ * anew. */
 static enum rr_err submit(struct rr_till *till, struct pay_session **list, size_t count,
                           uint32_t *submitted, bool *again, struct rr_fault *fault)
 {

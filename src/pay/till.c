@@ -5,7 +5,8 @@
 static const char *const table_names[PAY_TABLES] = {"meta", "sessions", "slices", "certificates",
                                                     "credits"};
 
-/* ---- open and close ---------------------------------------------------------------------------- */
+/* ---- open and close ----------------------------------------------------------------------------
+ */
 enum rr_err rr_till_open(struct rr_till **out, const struct rr_till_options *options,
                          struct rr_fault *fault)
 {
@@ -72,7 +73,8 @@ void rr_till_close(struct rr_till *till)
     rr_free(till);
 }
 
-/* ---- sessions ---------------------------------------------------------------------------------- */
+/* ---- sessions ----------------------------------------------------------------------------------
+ */
 void rr_till_owner_session(struct rr_till *till, uint8_t out[static RR_SESSION_ID_BYTES])
 {
     memcpy(out, till->owner_id, RR_SESSION_ID_BYTES);
@@ -125,8 +127,8 @@ static enum rr_err check_price(const struct rr_manifest *manifest, struct rr_coi
         char text[2][RR_COIN_TEXT_BYTES];
         rr_coin_text(text[0], price);
         rr_coin_text(text[1], manifest->slice_price);
-        return rr_fail(fault, RR_ERR_FUNDS, "the voucher is at %s a slice, the price is %s: renew it",
-                       text[0], text[1]);
+        return rr_fail(fault, RR_ERR_FUNDS,
+                       "the voucher is at %s a slice, the price is %s: renew it", text[0], text[1]);
     }
     return RR_OK;
 }
@@ -223,7 +225,8 @@ enum rr_err rr_till_open_session(struct rr_till *till, struct rr_session_answer 
     return RR_OK;
 }
 
-/* ---- what is in the book ----------------------------------------------------------------------- */
+/* ---- what is in the book -----------------------------------------------------------------------
+ */
 void rr_till_stats(struct rr_till *till, struct rr_till_stats *out)
 {
     pthread_mutex_lock(&till->totals_lock);

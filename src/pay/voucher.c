@@ -12,8 +12,9 @@ enum rr_err pay_voucher_check(const struct rr_till *till, const struct rr_vouche
                        voucher->chain_id, till->chain_id);
     }
     if (memcmp(&voucher->target, &till->address, sizeof(till->address)) != 0) {
-        return rr_fail(fault, RR_ERR_TRUST,
-                       "the voucher pays another target than this rig: take the target of its offer");
+        return rr_fail(
+            fault, RR_ERR_TRUST,
+            "the voucher pays another target than this rig: take the target of its offer");
     }
     /* The ledger weighs each payword as a byte of the settlement. */
     if ((uint64_t)voucher->max_units + RR_TX_BYTES_MAX > till->options.genesis->block_bytes_max) {
@@ -106,8 +107,7 @@ static enum rr_err check_order(const struct pay_session *session, const struct r
                        "the voucher has sequence %llu, but %llu was taken: renew with a higher one",
                        (unsigned long long)voucher->seq, (unsigned long long)last);
     }
-    if (voucher->max_units > 0 &&
-        rr_coin_compare(voucher->unit_price, session->unit_price) != 0) {
+    if (voucher->max_units > 0 && rr_coin_compare(voucher->unit_price, session->unit_price) != 0) {
         char text[2][RR_COIN_TEXT_BYTES];
         rr_coin_text(text[0], voucher->unit_price);
         rr_coin_text(text[1], session->unit_price);
@@ -131,7 +131,8 @@ enum rr_err pay_voucher_take(const struct rr_till *till, struct pay_session *ses
                              struct rr_fault *fault)
 {
     if (!rr_hash32_equal(&voucher->pool_id, &session->pool_id)) {
-        return rr_fail(fault, RR_ERR_TRUST, "the voucher is out of another pool than the session's");
+        return rr_fail(fault, RR_ERR_TRUST,
+                       "the voucher is out of another pool than the session's");
     }
     if (pay_voucher_same(voucher, &session->voucher)) {
         *changed = false;
@@ -177,8 +178,9 @@ enum rr_err pay_payword_take(const struct rr_till *till, struct pay_session *ses
         return RR_OK; /* an earlier request that came late: its unit is in already */
     }
     if (depth > voucher->max_units || rr_hash32_is_zero(&voucher->payword_root)) {
-        return rr_fail(fault, RR_ERR_FUNDS, "depth %u is beyond the %u units of the voucher: renew it",
-                       depth, voucher->max_units);
+        return rr_fail(fault, RR_ERR_FUNDS,
+                       "depth %u is beyond the %u units of the voucher: renew it", depth,
+                       voucher->max_units);
     }
     if (depth - session->depth > PAY_STEPS_MAX) {
         return rr_fail(fault, RR_ERR_LIMIT, "%u units at once; at most %d in one request",

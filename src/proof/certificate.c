@@ -28,12 +28,10 @@ enum rr_err rr_proof_certificate_place(const struct rr_proof_view *view,
     }
     uint64_t height = certificate->block_height;
     if (height % genesis->puzzle_blocks != 0) {
-        return rr_fail(fault, RR_ERR_STATE,
-                       "block %llu makes no puzzle: only each %uth block does",
+        return rr_fail(fault, RR_ERR_STATE, "block %llu makes no puzzle: only each %uth block does",
                        (unsigned long long)height, genesis->puzzle_blocks);
     }
-    if (height > view->tip_height ||
-        !rr_proof_in_window(genesis, height, view->tip_height + 1)) {
+    if (height > view->tip_height || !rr_proof_in_window(genesis, height, view->tip_height + 1)) {
         return rr_fail(fault, RR_ERR_STATE,
                        "the certificate is for block %llu, outside the last %u blocks up to %llu",
                        (unsigned long long)height, genesis->window_blocks,
@@ -71,7 +69,7 @@ enum rr_err rr_proof_certificate_check(const struct rr_proof_view *view, uint64_
     }
     const struct rr_genesis *genesis = view->genesis;
     uint64_t credit = rr_reputation_time_ms(final_be, genesis->certificate_hashes_per_s,
-                                               genesis->puzzle_blocks, genesis->block_ms);
+                                            genesis->puzzle_blocks, genesis->block_ms);
     if (credit == 0) {
         return rr_fail(fault, RR_ERR_LIMIT,
                        "the certificate shows less than a quarter of the work of a whole puzzle; "

@@ -18,7 +18,8 @@ static int compare_place(const struct rr_certificate *a, const struct rr_certifi
     return (a->block_height > b->block_height) - (a->block_height < b->block_height);
 }
 
-/* By place; more credit first, then the lower nonce, so that the result does not hang on the order given. */
+/* By place; more credit first, then the lower nonce, so that the result does not hang on the order
+ * given. */
 static int compare_entries(const void *left, const void *right)
 {
     const struct rr_certificate_entry *a = left;
@@ -70,8 +71,7 @@ static void finish_rooms(struct rooms *rooms, struct rr_proof_room room)
 static uint64_t take_room(struct rooms *rooms, const struct rr_hash32 *pool_id, uint64_t want_ms)
 {
     struct pool_room key = {.pool_id = *pool_id};
-    struct pool_room *room =
-        bsearch(&key, rooms->items, rooms->count, sizeof(key), compare_rooms);
+    struct pool_room *room = bsearch(&key, rooms->items, rooms->count, sizeof(key), compare_rooms);
     RR_CHECK(room != NULL);
     uint64_t got = want_ms < room->left_ms ? want_ms : room->left_ms;
     room->left_ms -= got;
@@ -132,8 +132,7 @@ void rr_proof_sets_build(const struct rr_genesis *genesis, struct rr_certificate
     struct rr_certificate_set *made = rr_alloc_array(set_count, sizeof(*made));
     for (uint32_t s = 0; s < set_count; s++) {
         uint32_t from = s * RR_CERTIFICATE_SET_MAX;
-        made[s].count =
-            kept - from < RR_CERTIFICATE_SET_MAX ? kept - from : RR_CERTIFICATE_SET_MAX;
+        made[s].count = kept - from < RR_CERTIFICATE_SET_MAX ? kept - from : RR_CERTIFICATE_SET_MAX;
         made[s].entries = rr_alloc_array(made[s].count, sizeof(*made[s].entries));
         memcpy(made[s].entries, entries + from, made[s].count * sizeof(*entries));
     }
@@ -221,8 +220,8 @@ enum rr_err rr_proof_sets_check(const struct rr_genesis *genesis,
         total += sets[s].count;
         for (uint32_t i = 0; i < sets[s].count; i++) {
             const struct rr_certificate_entry *entry = &sets[s].entries[i];
-            enum rr_err err = check_entry(genesis, entry, last, &sets[0].entries[0].certificate, s,
-                                          i, fault);
+            enum rr_err err =
+                check_entry(genesis, entry, last, &sets[0].entries[0].certificate, s, i, fault);
             if (err != RR_OK) {
                 return err;
             }

@@ -47,7 +47,8 @@ static uint64_t next_word(struct stream *stream)
     return word;
 }
 
-/* 0 .. bound-1. The lowest 2^64 mod bound words are thrown away, so that every value keeps equally many. */
+/* 0 .. bound-1. The lowest 2^64 mod bound words are thrown away, so that every value keeps equally
+ * many. */
 static uint32_t below(struct stream *stream, uint32_t bound)
 {
     uint64_t reject = (UINT64_MAX - bound + 1) % bound;

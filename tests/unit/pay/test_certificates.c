@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Certificates from the viewer's hand into a block. */
-#include "world.h"
 #include "reputation/reputation.h"
+#include "world.h"
 
 #define DEPOSIT (1000 * (uint64_t)WORLD_PRICE)
 
@@ -83,7 +83,8 @@ static struct viewer make_viewer(struct world *world, int number, uint32_t units
     viewer.purse = world_purse(world, number, &viewer.pool, 900);
     struct rr_session_request request =
         world_request(world, number, rr_purse_voucher(viewer.purse));
-    world_ok(rr_till_open_session(world->till, &viewer.session, &request, &world->manifest, &fault));
+    world_ok(
+        rr_till_open_session(world->till, &viewer.session, &request, &world->manifest, &fault));
     if (units > 0) {
         assert_int_equal(world_charge(world, &viewer.session, viewer.purse, units, 1), RR_OK);
         world_ok(rr_till_settle(world->till, true, &submitted, &fault));

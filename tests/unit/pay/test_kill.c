@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SIGKILL at random moments: what was acknowledged is in the book, and nothing is in it twice. RR_KILLS: how often. */
+/* SIGKILL at random moments: what was acknowledged is in the book, and nothing is in it twice.
+ * RR_KILLS: how often. */
 #include "world.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -42,9 +43,25 @@ static void acknowledged(void *ctx, enum rr_err result)
     rr_free(charge);
 }
 
-/* Opens everything as a daemon would, and charges until it is killed: one unit and one new slice at a time. */
-static _Noreturn void child(struct world *world, struct rr_purse **purses, int fd)
+/* Settles and mines as fast as it can, beside the charges. */
+static void *settle_and_mine(void *ctx)
 {
+    struct world *world = ctx;
+    for (;;) {
+        uint32_t submitted;
+        struct rr_fault fault = {0};
+        if (rr_till_settle(world->till, true, &submitted, &fault) != RR_OK) {
+            _exit(7);
+        }
+        world_mine(world, 1);
+    }
+}
+
+/* Opens everything as a daemon would, and charges until it is killed: one unit and one new slice at
+ * a time. */
+static _Noreturn void child(struct world *world, struct rr_purse **purses, int fd, bool settling)
+{
+    pthread_t settler;
     _Atomic int in_flight = 0;
     struct rr_session_answer sessions[VIEWERS];
     world_open_chain(world);
@@ -58,6 +75,9 @@ static _Noreturn void child(struct world *world, struct rr_purse **purses, int f
         }
         rr_purse_resume(purses[i], sessions[i].accepted_depth);
     }
+    if (settling && pthread_create(&settler, NULL, settle_and_mine, world) != 0) {
+        _exit(8);
+    }
     for (uint32_t turn = 0;; turn++) {
         int viewer = (int)(turn % VIEWERS);
         struct rr_payment_header header = {.has_preimage = true};
@@ -66,9 +86,8 @@ static _Noreturn void child(struct world *world, struct rr_purse **purses, int f
         if (rr_purse_pay(purses[viewer], 1, &header.depth, &header.preimage, NULL) != RR_OK) {
             _exit(6);
         }
-        *charge = (struct child_charge){.fd = fd,
-                                        .report = {(uint32_t)viewer, header.depth, 0},
-                                        .in_flight = &in_flight};
+        *charge = (struct child_charge){
+            .fd = fd, .report = {(uint32_t)viewer, header.depth, 0}, .in_flight = &in_flight};
         report(fd, &charge->report);
         uint64_t key = header.depth;
         atomic_fetch_add(&in_flight, 1);
@@ -92,7 +111,7 @@ static void read_reports(int fd, uint32_t sent[VIEWERS], uint32_t acked[VIEWERS]
     assert_true(got >= 0);
 }
 
-static void kill_one(struct world *world, struct rr_purse **purses, uint32_t wait_us,
+static void kill_one(struct world *world, struct rr_purse **purses, uint32_t wait_us, bool settling,
                      uint32_t sent[VIEWERS], uint32_t acked[VIEWERS], uint64_t *count)
 {
     int ends[2];
@@ -101,7 +120,7 @@ static void kill_one(struct world *world, struct rr_purse **purses, uint32_t wai
     assert_true(pid >= 0);
     if (pid == 0) {
         close(ends[0]);
-        child(world, purses, ends[1]);
+        child(world, purses, ends[1], settling);
     }
     close(ends[1]);
     /* Reads while it runs: the pipe must not stop the child. */
@@ -125,18 +144,25 @@ static void kill_one(struct world *world, struct rr_purse **purses, uint32_t wai
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status)); /* not one that left by itself */
+    assert_int_equal(WTERMSIG(status), SIGKILL);
     assert_int_equal(fcntl(ends[0], F_SETFL, flags), 0);
     read_reports(ends[0], sent, acked, count);
     close(ends[0]);
 }
 
-/* The book holds at least what was acknowledged and at most what was sent; each such slice is paid, no other is. */
-static void check_book(struct world *world, struct rr_purse **purses, const uint32_t sent[VIEWERS],
-                       uint32_t acked[VIEWERS])
+/* The book holds at least what was acknowledged and at most what was sent; each such slice is paid,
+ * no other is. */
+static uint64_t check_book(struct world *world, struct rr_purse **purses,
+                           const uint32_t sent[VIEWERS], uint32_t acked[VIEWERS])
 {
     uint64_t total = 0;
+    struct rr_chain_tip tip;
     world_open_chain(world);
     world_open_till(world);
+    rr_chain_tip(world->chain, &tip);
+    if (tip.time_ms > atomic_load(&world->now_ms)) {
+        atomic_store(&world->now_ms, tip.time_ms); /* the child's clock went on */
+    }
     for (int i = 0; i < VIEWERS; i++) {
         struct rr_session_request request = world_request(world, i, rr_purse_voucher(purses[i]));
         struct rr_session_answer answer;
@@ -155,18 +181,16 @@ static void check_book(struct world *world, struct rr_purse **purses, const uint
     rr_till_stats(world->till, &stats);
     assert_int_equal(stats.paid_units, total);
     assert_int_equal(stats.sessions, VIEWERS);
+    assert_true(stats.settled_units <= stats.paid_units);
     rr_till_close(world->till);
     rr_chain_close(world->chain);
     world->till = NULL;
     world->chain = NULL;
+    return stats.settled_units;
 }
 
-static void acknowledged_units_are_never_lost_and_never_counted_twice(void **state)
+static void kill_often(bool settling, long kills)
 {
-    (void)state;
-    const char *wish = getenv("RR_KILLS");
-    long kills = wish == NULL ? 100 : strtol(wish, NULL, 10);
-    assert_true(kills > 0);
     struct world *world = world_new();
     struct rr_purse *purses[VIEWERS];
     world->manifest.slice_price = coins(PRICE);
@@ -177,7 +201,7 @@ static void acknowledged_units_are_never_lost_and_never_counted_twice(void **sta
     uint32_t sent[VIEWERS] = {0};
     uint32_t acked[VIEWERS] = {0};
     for (int i = 0; i < VIEWERS; i++) {
-        world->pools[i] = world_make_pool(world, i, DEPOSIT, 5000);
+        world->pools[i] = world_make_pool(world, i, DEPOSIT, 10000);
         purses[i] = world_purse(world, i, &world->pools[i], UNITS);
     }
     rr_till_close(world->till);
@@ -185,29 +209,39 @@ static void acknowledged_units_are_never_lost_and_never_counted_twice(void **sta
     struct rr_prng prng;
     rr_prng_seed(&prng, 20);
     uint64_t count = 0;
+    uint64_t settled = 0;
     long with_progress = 0;
     for (long i = 0; i < kills; i++) {
         uint64_t before = count;
-        kill_one(world, purses, (uint32_t)rr_prng_below(&prng, 40000), sent, acked, &count);
+        uint32_t wait_us = (uint32_t)rr_prng_below(&prng, settling ? 80000 : 40000);
+        kill_one(world, purses, wait_us, settling, sent, acked, &count);
         with_progress += count > before ? 1 : 0;
-        check_book(world, purses, sent, acked);
+        settled = check_book(world, purses, sent, acked);
     }
+    assert_true(settling ? settled > 0 : settled == 0);
     print_message("%ld kills, %ld of them with units acknowledged, %llu units, 0 lost\n", kills,
                   with_progress, (unsigned long long)count);
     assert_true(with_progress > kills / 4);
 
     /* And all of it reaches the chain, once. */
+    struct rr_till_stats stats;
+    uint64_t total = 0;
     world_open_chain(world);
     world_open_till(world);
+    for (int i = 0; i < 3; i++) {
+        uint32_t submitted;
+        world_ok(rr_till_settle(world->till, true, &submitted, &fault));
+        world_mine(world, 1);
+    }
     uint32_t submitted;
     world_ok(rr_till_settle(world->till, true, &submitted, &fault));
-    assert_int_equal(submitted, VIEWERS);
-    world_mine(world, 1);
-    world_ok(rr_till_settle(world->till, true, &submitted, &fault));
-    struct rr_till_stats stats;
     rr_till_stats(world->till, &stats);
-    uint64_t total = 0;
     for (int i = 0; i < VIEWERS; i++) {
+        struct rr_pool_target target;
+        struct rr_address rig;
+        rr_address_of(&rig, &world->rig_public);
+        world_ok(rr_chain_pool_target(world->chain, &world->pools[i], &rig, &target, &fault));
+        assert_int_equal(rr_coin_units(target.settled), acked[i] * (uint64_t)PRICE);
         total += acked[i];
         rr_purse_free(purses[i]);
     }
@@ -217,10 +251,31 @@ static void acknowledged_units_are_never_lost_and_never_counted_twice(void **sta
     world_free(world);
 }
 
+static long kills_wanted(void)
+{
+    const char *wish = getenv("RR_KILLS");
+    long kills = wish == NULL ? 100 : strtol(wish, NULL, 10);
+    assert_true(kills > 0);
+    return kills;
+}
+
+static void acknowledged_units_are_never_lost_and_never_counted_twice(void **state)
+{
+    (void)state;
+    kill_often(false, kills_wanted());
+}
+
+static void nor_while_they_are_being_settled(void **state)
+{
+    (void)state;
+    kill_often(true, (kills_wanted() + 2) / 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(acknowledged_units_are_never_lost_and_never_counted_twice),
+        cmocka_unit_test(nor_while_they_are_being_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

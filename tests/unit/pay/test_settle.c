@@ -41,8 +41,7 @@ static struct payer open_payer(struct world *world, int viewer, uint32_t blocks)
     struct payer payer;
     payer.pool = world_make_pool(world, viewer, DEPOSIT, blocks);
     payer.purse = world_purse(world, viewer, &payer.pool, 900);
-    struct rr_session_request request =
-        world_request(world, viewer, rr_purse_voucher(payer.purse));
+    struct rr_session_request request = world_request(world, viewer, rr_purse_voucher(payer.purse));
     world_ok(rr_till_open_session(world->till, &payer.session, &request, &world->manifest, &fault));
     return payer;
 }
@@ -129,7 +128,8 @@ static void a_stolen_account_sequence_only_delays(void **state)
     struct payer payer = open_payer(world, 0, 200);
     assert_int_equal(world_charge(world, &payer.session, payer.purse, 30, 1), RR_OK);
     assert_int_equal(settle(world, true), 1);
-    /* The settlement gets lost with the chain's waiting list, and another transaction takes its sequence. */
+    /* The settlement gets lost with the chain's waiting list, and another transaction takes its
+     * sequence. */
     struct rr_block blocks[16];
     uint64_t height = world_height(world);
     assert_true(height <= RR_COUNT(blocks));
@@ -206,7 +206,8 @@ static void a_block_taken_back_takes_its_settlement_back(void **state)
     settle(world, true);
     assert_int_equal(stats_of(world).settled_units, 50);
     world_ok(rr_chain_undo_tip(world->chain, &fault));
-    world_mine_sets(world, world->viewers[3], NULL, 0); /* the settlement waits again and comes in */
+    world_mine_sets(world, world->viewers[3], NULL,
+                    0); /* the settlement waits again and comes in */
     world_mine(world, 1);
     assert_int_equal(world_charge(world, &payer.session, payer.purse, 1, 2), RR_OK);
     settle(world, true);

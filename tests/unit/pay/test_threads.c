@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Many threads on one till: sums are exact whatever the order. To be run under ThreadSanitizer too. */
+/* Many threads on one till: sums are exact whatever the order. To be run under ThreadSanitizer too.
+ */
 #include "world.h"
 
 #define THREADS 4
@@ -31,7 +32,8 @@ static void noted(void *ctx, enum rr_err result)
     rr_free(note);
 }
 
-/* Every thread sends every payment of every viewer, in an order of its own: each depth arrives four times, often late. */
+/* Every thread sends every payment of every viewer, in an order of its own: each depth arrives four
+ * times, often late. */
 static void *charge_all(void *ctx)
 {
     struct worker *worker = ctx;
@@ -92,8 +94,8 @@ static void sums_are_exact_under_many_threads(void **state)
         for (int at = 0; at < ROUNDS; at++) {
             headers[i][at].has_preimage = true;
             memcpy(headers[i][at].session_id, sessions[i].session_id, RR_SESSION_ID_BYTES);
-            world_ok(rr_purse_pay(purse, 1, &headers[i][at].depth, &headers[i][at].preimage,
-                                  &fault));
+            world_ok(
+                rr_purse_pay(purse, 1, &headers[i][at].depth, &headers[i][at].preimage, &fault));
         }
         rr_purse_free(purse);
     }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Taking money: sessions, vouchers, paywords, slices; every refusal; a restart after every step. */
 #include "world.h"
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 static int set_up(void **state)
 {
@@ -115,7 +118,8 @@ static void preimages_must_lead_to_the_root(void **state)
     assert_int_equal(world_charge_header(world, &wrong, &key, 1), RR_ERR_FUNDS);
     assert_int_equal(units_of(world), 0);
     assert_int_equal(world_charge_header(world, &header, &key, 1), RR_OK);
-    /* The same depth again books nothing; with another preimage it is refused; an earlier depth is old news. */
+    /* The same depth again books nothing; with another preimage it is refused; an earlier depth is
+     * old news. */
     assert_int_equal(world_charge_header(world, &header, &key, 1), RR_OK);
     assert_int_equal(units_of(world), 2);
     wrong = header;
@@ -400,6 +404,73 @@ static void the_book_can_be_visited(void **state)
     rr_purse_free(purse);
 }
 
+/* A commit that the disk refuses is told to the payer, who may try again; in the end everything is
+ * booked once. */
+static void a_full_disk_loses_nothing_and_charges_nothing_twice(void **state)
+{
+    struct world *world = *state;
+    struct rr_hash32 pool = world_make_pool(world, 0, DEPOSIT, 100);
+    struct rr_purse *purse = world_purse(world, 0, &pool, 900);
+    struct rr_session_request request = world_request(world, 0, rr_purse_voucher(purse));
+    struct rr_session_answer session;
+    struct stat file;
+    struct rlimit limit;
+    struct rlimit small;
+    char path[128];
+    world_ok(rr_till_open_session(world->till, &session, &request, &world->manifest, &fault));
+    snprintf(path, sizeof(path), "%s/data.mdb", world->till_folder);
+    assert_int_equal(stat(path, &file), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = limit;
+    small.rlim_cur = (rlim_t)file.st_size;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    uint64_t failed_at = 0;
+    enum rr_err err = RR_OK;
+    struct rr_payment_header header = {.has_preimage = true};
+    memcpy(header.session_id, session.session_id, sizeof(header.session_id));
+    for (uint64_t i = 1; i <= 800 && failed_at == 0; i++) {
+        uint64_t key = i << 16;
+        struct rr_fault fault = {0};
+        assert_int_equal(rr_purse_pay(purse, 1, &header.depth, &header.preimage, &fault), RR_OK);
+        err = world_charge_header(world, &header, &key, 1);
+        failed_at = err == RR_OK ? 0 : i;
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_true(failed_at > 0);
+    assert_true(err == RR_ERR_FULL || err == RR_ERR_IO);
+    uint64_t key = failed_at << 16;
+    assert_int_equal(world_charge_header(world, &header, &key, 1), RR_OK);
+    assert_int_equal(units_of(world), failed_at);
+    world_restart(world);
+    assert_int_equal(units_of(world), failed_at);
+    assert_int_equal(world_charge(world, &session, purse, 0, key), RR_OK);
+    assert_int_equal(world_charge(world, &session, purse, 0, key + 1), RR_ERR_FUNDS);
+    rr_purse_free(purse);
+}
+
+static void a_book_of_another_chain_or_key_is_not_opened(void **state)
+{
+    struct world *world = *state;
+    struct rr_till *other = NULL;
+    struct rr_till_options options = world->options;
+    struct rr_genesis genesis = world->genesis;
+    world_refused(rr_till_open(&other, &options, &fault), RR_ERR_BUSY); /* open already */
+    rr_till_close(world->till);
+    options.key = world->viewers[0];
+    world_refused(rr_till_open(&other, &options, &fault), RR_ERR_STATE);
+    options = world->options;
+    genesis.window_blocks++;
+    options.genesis = &genesis;
+    world_refused(rr_till_open(&other, &options, &fault), RR_ERR_STATE);
+    options = world->options;
+    options.commit_ms = 21;
+    world_refused(rr_till_open(&other, &options, &fault), RR_ERR_USAGE);
+    assert_null(other);
+    world_open_till(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +486,8 @@ int main(void)
         T(pools_near_their_end_take_no_more),
         T(the_owner_plays_for_nothing_until_a_restart),
         T(the_book_can_be_visited),
+        T(a_full_disk_loses_nothing_and_charges_nothing_twice),
+        T(a_book_of_another_chain_or_key_is_not_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

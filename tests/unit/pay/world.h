@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A small real world for the tests of pay: a chain of difficulty 1 with real Ethash work on a tiny cache, a clock that
- * the test moves, a rig with a till, viewers with pools. */
+/* A small real world for the tests of pay: a chain of difficulty 1 with real Ethash work on a tiny
+ * cache, a clock that the test moves, a rig with a till, viewers with pools. */
 #ifndef RR_TEST_PAY_WORLD_H
 #define RR_TEST_PAY_WORLD_H
 #include "ethash/ethash.h"
@@ -275,7 +275,8 @@ static inline struct rr_session_request world_request(struct world *world, int v
                                        .voucher = *voucher};
 }
 
-/* ---- charging, and waiting for the answer ------------------------------------------------------ */
+/* ---- charging, and waiting for the answer ------------------------------------------------------
+ */
 struct answer {
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -314,8 +315,7 @@ static inline enum rr_err world_charge_header(struct world *world,
 }
 
 /* Pays `units` more (0: none, no preimage) and asks for one slice. */
-static inline enum rr_err world_charge(struct world *world,
-                                       const struct rr_session_answer *session,
+static inline enum rr_err world_charge(struct world *world, const struct rr_session_answer *session,
                                        struct rr_purse *purse, uint32_t units, uint64_t key)
 {
     struct rr_payment_header header = {.has_preimage = units > 0};

@@ -96,8 +96,7 @@ static enum rr_err check(struct small *small, const struct rr_certificate *certi
 {
     struct rr_fault fault = {0};
     struct rr_proof_view view = view_of(small, tip);
-    enum rr_err err =
-        rr_proof_certificate_check(&view, ms, certificate, &small->cacher, &fault);
+    enum rr_err err = rr_proof_certificate_check(&view, ms, certificate, &small->cacher, &fault);
     assert_true(err == RR_OK || fault.text[0] != 0);
     return err;
 }
@@ -150,7 +149,8 @@ static void cheap_checks_come_before_dear_ones(void **state)
     assert_int_equal(rr_proof_puzzle_height(&small->genesis, 3), 0);
 }
 
-/* ---- sets -------------------------------------------------------------------------------------- */
+/* ---- sets --------------------------------------------------------------------------------------
+ */
 static uint64_t room_for_all(void *ctx, const struct rr_hash32 *pool_id)
 {
     (void)pool_id;
@@ -266,7 +266,8 @@ static void credit_ends_where_the_pool_ends(void **state)
     assert_int_equal(rr_certificate_set_ms(&sets[0]), 3000);
     struct rr_fault fault = {0};
     small->genesis.certificates_per_block = 1000;
-    /* Pool 0 has the zero id, which no bound entry may carry; it was dropped above for having no room. */
+    /* Pool 0 has the zero id, which no bound entry may carry; it was dropped above for having no
+     * room. */
     assert_int_equal(rr_proof_sets_check(&small->genesis, sets, count, room, &fault), RR_OK);
     for (uint32_t i = 0; i < sets[0].count; i++) {
         sets[0].entries[i].credit_ms++;

@@ -52,8 +52,9 @@ static void draws_are_distinct_ascending_and_in_range(void **state)
     }
 }
 
-/* All subsets of 3 out of 7: each of the 35 equally likely. Chi-square with 34 degrees of freedom stays below 80 with
- * probability 1 - 10^-5 when the draw is even; the seeds are fixed, so the outcome is too. */
+/* All subsets of 3 out of 7: each of the 35 equally likely. Chi-square with 34 degrees of freedom
+ * stays below 80 with probability 1 - 10^-5 when the draw is even; the seeds are fixed, so the
+ * outcome is too. */
 static void every_subset_is_equally_likely(void **state)
 {
     (void)state;
@@ -84,7 +85,8 @@ static void every_subset_is_equally_likely(void **state)
     assert_true(chi > 8.0); /* too even would be as suspect */
 }
 
-/* A loop that reduced words modulo a leaf count without rejection, or drew with a fixed stream, fails here. */
+/* A loop that reduced words modulo a leaf count without rejection, or drew with a fixed stream,
+ * fails here. */
 static void every_leaf_of_a_long_job_is_equally_likely(void **state)
 {
     (void)state;
@@ -130,7 +132,8 @@ static void the_draw_is_that_of_the_vector(void **state)
 {
     (void)state;
     uint32_t indices[4096];
-    static const uint32_t want[] = {4, 95, 150, 199, 235, 305, 361, 424, 513, 518, 668, 706, 725, 824, 854, 932};
+    static const uint32_t want[] = {4,   95,  150, 199, 235, 305, 361, 424,
+                                    513, 518, 668, 706, 725, 824, 854, 932};
     assert_int_equal(draw(0x0123456789abcdefu, 0xfedcba98u, 1000, 8, indices), RR_COUNT(want));
     assert_memory_equal(indices, want, sizeof(want));
 }
@@ -154,7 +157,8 @@ static void limits_are_kept(void **state)
     }
 }
 
-/* ---- answers ----------------------------------------------------------------------------------- */
+/* ---- answers -----------------------------------------------------------------------------------
+ */
 #define LEAVES 11
 static void make_job(struct rr_pot_leaf leaves[LEAVES], struct rr_hash32 hashes[LEAVES],
                      struct rr_proof_claim *claim)
