@@ -243,6 +243,20 @@ void rr_till_stats(struct rr_till *till, struct rr_till_stats *out)
     };
 }
 
+static void describe(struct rr_till_pool *out, const struct pay_session *session)
+{
+    *out = (struct rr_till_pool){
+        .pool_id = session->pool_id,
+        .resource_id = session->resource_id,
+        .viewer = session->viewer,
+        .paid = session->value,
+        .settled = session->settled,
+        .unit_price = session->unit_price,
+        .end_height = session->end_height,
+    };
+    out->units = pay_session_units(session, session->value);
+}
+
 enum rr_err rr_till_visit(struct rr_till *till,
                           bool (*visit)(void *ctx, const struct rr_till_pool *pool), void *ctx,
                           struct rr_fault *fault)
@@ -256,16 +270,8 @@ enum rr_err rr_till_visit(struct rr_till *till,
             continue;
         }
         pthread_mutex_lock(&session->lock);
-        struct rr_till_pool pool = {
-            .pool_id = session->pool_id,
-            .resource_id = session->resource_id,
-            .viewer = session->viewer,
-            .paid = session->value,
-            .settled = session->settled,
-            .unit_price = session->unit_price,
-            .units = pay_session_units(session, session->value),
-            .end_height = session->end_height,
-        };
+        struct rr_till_pool pool;
+        describe(&pool, session);
         pthread_mutex_unlock(&session->lock);
         if (!visit(ctx, &pool)) {
             break;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* SIGKILL at random moments: what was acknowledged is in the book, and nothing is in it twice.
  * RR_KILLS: how often. */
-#include "world.h"
+#include "payer.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>

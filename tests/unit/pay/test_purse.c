@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The payer's core. */
-#include "world.h"
+#include "payer.h"
 
 static struct rr_seckey *make_key(uint8_t first)
 {

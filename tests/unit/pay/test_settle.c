@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* From the book onto the chain: when, how much, and what a restart in between does. */
-#include "world.h"
+#include "payer.h"
 
 #define DEPOSIT (1000 * (uint64_t)WORLD_PRICE)
 

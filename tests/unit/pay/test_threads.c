@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Many threads on one till: sums are exact whatever the order. To be run under ThreadSanitizer too.
  */
-#include "world.h"
+#include "payer.h"
 
 #define THREADS 4
 #define ROUNDS  300

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Taking money: sessions, vouchers, paywords, slices; every refusal; a restart after every step. */
-#include "world.h"
+#include "payer.h"
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
