@@ -39,8 +39,8 @@ void rr_till_owner_session(struct rr_till *till, uint8_t out[static RR_SESSION_I
 
 /* Books the payment of a request header for `units` slices of a resource. Result through `done`,
  * once, on the commit thread after the units are durable (or at once, inside the call, when nothing
- * new has to be written): RR_OK: serve. RR_ERR_FUNDS: not enough paid, pool or voucher at its end
- * (402). RR_ERR_LIMIT: the risk limit is reached, or more than 4096 units in one request (402 too).
+ * new has to be written): RR_OK: serve. RR_ERR_FUNDS: not enough paid, risk limit reached, pool or
+ * voucher at its end (402). RR_ERR_LIMIT: more than 4096 units in one request.
  * RR_ERR_TRUST, _NOTFOUND: wrong preimage or session. RR_ERR_FULL, _IO: not written; the same
  * request may come again. `done` must not block, and must not open sessions. Keys ascending are
  * cheapest. Overpaid units stay credited. Each slice key (rendition u16 << 48 | segment u32 << 16 |

@@ -52,7 +52,7 @@ static enum rr_err check_exposure(const struct rr_till *till, struct pay_session
         rr_coin_text(text[0], open);
         rr_coin_text(text[1], till->options.risk_limit);
         session->pressed = true;
-        return rr_fail(fault, RR_ERR_LIMIT,
+        return rr_fail(fault, RR_ERR_FUNDS,
                        "%s coins not settled would pass the risk limit of %s: come again after "
                        "the next settlement",
                        text[0], text[1]);

@@ -327,7 +327,7 @@ static void exposure_stops_at_the_risk_limit_until_it_is_settled(void **state)
     uint64_t key = 6;
     memcpy(header.session_id, session.session_id, sizeof(header.session_id));
     world_ok(rr_purse_pay(purse, 1, &header.depth, &header.preimage, &fault));
-    assert_int_equal(world_charge_header(world, &header, &key, 1), RR_ERR_LIMIT);
+    assert_int_equal(world_charge_header(world, &header, &key, 1), RR_ERR_FUNDS);
     assert_int_equal(units_of(world), 5);
     uint32_t submitted = 0;
     world_ok(rr_till_settle(world->till, false, &submitted, &fault));

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The door of bench, floor 6: one question each, with its limits and peers in the same run (spec
+ * 90). A report is appended to `out`: one JSON object, or a table for people. On failure what went
+ * wrong is logged and nothing is appended. Each blocks for seconds to minutes, makes its own folder
+ * under TMPDIR (or /tmp) and removes it. */
+#ifndef RR_BENCH_H
+#define RR_BENCH_H
+#include "base/base.h"
+
+/* Vouchers and paywords taken durably, against the bare signature and the bare hash step. */
+enum rr_err rr_bench_pay(struct rr_buf *out, bool json) RR_MUST_USE;
+#endif
