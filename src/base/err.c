@@ -28,8 +28,9 @@ int rr_err_exit_status(enum rr_err code)
     return (size_t)code < RR_COUNT(statuses) ? statuses[code] : 1;
 }
 
-static void fill(struct rr_fault *fault, enum rr_err code, int sys_errno, const char *where,
-                 const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void fill(struct rr_fault *fault, enum rr_err code,
+                                                       int sys_errno, const char *where,
+                                                       const char *format, va_list args)
 {
     fault->code = code;
     fault->sys_errno = sys_errno;
