@@ -44,9 +44,9 @@ void rr_free(void *ptr)
 
 char *rr_strdup(const char *text)
 {
-    size_t len = strlen(text);
-    char *copy = rr_alloc(len + 1);
-    memcpy(copy, text, len);
+    size_t bytes = strlen(text) + 1;
+    char *copy = rr_alloc(bytes);
+    memcpy(copy, text, bytes);
     return copy;
 }
 

@@ -152,8 +152,7 @@ struct config_node *config_add(struct config_node *list, char *key, struct confi
     node->depth = list->depth + 1;
     if (list->as.list.count == list->as.list.cap) {
         list->as.list.cap = list->as.list.cap == 0 ? 8 : 2 * list->as.list.cap;
-        list->as.list.items =
-            rr_realloc(list->as.list.items, list->as.list.cap * sizeof *list->as.list.items);
+        list->as.list.items = rr_realloc(list->as.list.items, list->as.list.cap * sizeof(void *));
     }
     list->as.list.items[list->as.list.count++] = node;
     return node;

@@ -11,7 +11,7 @@
 const char *rr_err_text(enum rr_err code)
 {
     static const char *const texts[] = {
-#define X(code, exit_status, text) [code] = text,
+#define X(code, exit_status, text) [code] = (text),
         RR_ERR_LIST(X)
 #undef X
     };
@@ -21,7 +21,7 @@ const char *rr_err_text(enum rr_err code)
 int rr_err_exit_status(enum rr_err code)
 {
     static const int statuses[] = {
-#define X(code, exit_status, text) [code] = exit_status,
+#define X(code, exit_status, text) [code] = (exit_status),
         RR_ERR_LIST(X)
 #undef X
     };

@@ -125,7 +125,7 @@ bool rr_address_parse(struct rr_address *out, const char *text, bool test)
         return false;
     }
     for (size_t i = 0; i < RR_COUNT(groups); i++) {
-        const char *at = memchr(alphabet, lower[prefix_len + 1 + i], 32);
+        const char *at = memchr(alphabet, lower[prefix_len + 1 + i], sizeof alphabet - 1);
         if (at == NULL) {
             return false;
         }
