@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A ladder in a folder, without a rig. What is at its place is whole; the master playlist comes last. */
+#include "transcode/transcode_private.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool there(const char *folder, const char *name)
+{
+    char path[RR_PATH_BYTES];
+    return rr_path(path, NULL, "%s/%s", folder, name) == RR_OK && access(path, F_OK) == 0;
+}
+
+/* Moves *path (owned) to folder/name/file. */
+static enum rr_err move(char **path, const char *folder, const char *name, struct rr_fault *fault)
+{
+    char to[RR_PATH_BYTES];
+    const char *file = strrchr(*path, '/');
+    enum rr_err err = rr_path(to, fault, "%s/%s/%s", folder, name, file != NULL ? file + 1 : *path);
+    if (err == RR_OK && rename(*path, to) != 0) {
+        err = rr_fail_errno(fault, "%.200s cannot be put in place", to);
+    }
+    if (err == RR_OK) {
+        rr_free(*path);
+        *path = rr_strdup(to);
+    }
+    return err;
+}
+
+static enum rr_err place_rendition(struct rr_transcode_rendition *rendition, const char *folder, struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    struct rr_buf text = {0};
+    struct rr_rendition shown = rendition->info;
+    enum rr_err err = rr_path(path, fault, "%s/%s", folder, shown.name);
+    err = err != RR_OK ? err : rr_make_folders(path, fault);
+    err = err != RR_OK ? err : move(&rendition->init_path, folder, shown.name, fault);
+    shown.segments = rr_alloc_array(rendition->segment_count + 1u, sizeof *shown.segments);
+    shown.segment_count = rendition->segment_count;
+    for (uint32_t i = 0; i < rendition->segment_count && err == RR_OK; i++) {
+        err = move(&rendition->segments[i].path, folder, shown.name, fault);
+        shown.segments[i].start = rendition->segments[i].start;
+        shown.segments[i].duration = rendition->segments[i].duration;
+    }
+    if (err == RR_OK) {
+        err = rr_path(path, fault, "%s/%s/index.m3u8", folder, shown.name);
+    }
+    if (err == RR_OK) {
+        rr_hls_media(&text, &shown);
+        err = rr_file_write(path, rr_buf_slice(&text), 0644, fault);
+    }
+    rr_buf_clear(&text);
+    rr_free(shown.segments);
+    return err;
+}
+
+static enum rr_err write_master(const struct rr_transcode_result *result, const char *folder, struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    struct rr_buf text = {0};
+    struct rr_manifest manifest = {.kind = RR_RESOURCE_VOD, .rendition_count = result->rendition_count};
+    manifest.renditions = rr_alloc_array(result->rendition_count + 1u, sizeof *manifest.renditions);
+    for (uint32_t i = 0; i < result->rendition_count; i++) {
+        manifest.renditions[i] = result->renditions[i].info;
+    }
+    rr_hls_master(&text, &manifest);
+    enum rr_err err = rr_path(path, fault, "%s/master.m3u8", folder);
+    err = err != RR_OK ? err : rr_file_write(path, rr_buf_slice(&text), 0644, fault);
+    rr_buf_clear(&text);
+    rr_free(manifest.renditions);
+    return err;
+}
+
+static enum rr_err open_input(int *out, const char *path, struct rr_fault *fault)
+{
+    struct stat facts;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        return rr_fail_errno(fault, "%.200s cannot be opened", path);
+    }
+    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+        close(fd);
+        return rr_fail(fault, RR_ERR_USAGE, "%.200s is not a regular file; name a video file", path);
+    }
+    *out = fd;
+    return RR_OK;
+}
+
+enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *folder, const char *in_path,
+                                   const struct rr_transcode_options *options, rr_transcode_progress_fn *progress,
+                                   void *ctx, const atomic_bool *cancel, struct rr_fault *fault)
+{
+    struct rr_transcode_options inner = *options;
+    struct rr_transcode_result result = {0};
+    char work[RR_PATH_BYTES];
+    bool fresh = access(folder, F_OK) != 0;
+    int fd = -1;
+    enum rr_err err = open_input(&fd, in_path, fault);
+    err = err != RR_OK ? err : rr_path(work, fault, "%s/.job", folder);
+    if (err == RR_OK && there(folder, "master.m3u8") && !there(folder, ".job")) {
+        err = rr_fail(fault, RR_ERR_EXISTS, "%.200s holds a ladder already; remove it or name another folder", folder);
+    }
+    if (err == RR_OK) {
+        inner.job_folder = work;
+        err = rr_transcode_run(&result, fd, &inner, progress, ctx, cancel, fault);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    for (uint32_t i = 0; i < result.rendition_count && err == RR_OK; i++) {
+        err = place_rendition(&result.renditions[i], folder, fault);
+    }
+    err = err != RR_OK ? err : write_master(&result, folder, fault);
+    err = err != RR_OK ? err : rr_remove_tree(work, fault);
+    if (err == RR_OK && out != NULL) {
+        *out = result;
+        return RR_OK;
+    }
+    rr_transcode_result_clear(&result);
+    if (fresh) {
+        rmdir(folder); /* only an empty one goes: a job that began stays to be gone on with */
+    }
+    return err;
+}

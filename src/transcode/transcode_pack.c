@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Encoded GOPs and sound into CMAF files, in order, through one mux worker; and the result that names them. */
+#include "transcode/transcode_private.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MUX_SECONDS 120
+#define COPY_BYTES  (1u << 20)
+
+struct packer {
+    struct transcode_job *job;
+    struct transcode_worker worker;
+    int out_fd;
+    struct rr_transcode_rendition *to;
+    struct transcode_mux *mux;
+    struct transcode_segment *segment;
+    struct transcode_packets *packets;
+    uint32_t room; /* of to->segments */
+    char folder[RR_PATH_BYTES];
+};
+
+/* ---- files ------------------------------------------------------------------------------------------------ */
+
+static enum rr_err copy_out(const char *path, int from, uint64_t offset, uint64_t bytes, struct rr_fault *fault)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return rr_fail_errno(fault, "%.200s cannot be made", path);
+    }
+    enum rr_err err = RR_OK;
+    uint8_t *piece = rr_alloc(COPY_BYTES);
+    for (uint64_t done = 0; done < bytes && err == RR_OK;) {
+        size_t now = (size_t)(bytes - done < COPY_BYTES ? bytes - done : COPY_BYTES);
+        err = rr_pread_full(from, piece, now, offset + done, fault);
+        err = err != RR_OK ? err : rr_write_full(fd, piece, now, fault);
+        done += now;
+    }
+    rr_free(piece);
+    if (close(fd) != 0 && err == RR_OK) {
+        err = rr_fail_errno(fault, "%.200s cannot be written", path);
+    }
+    return err;
+}
+
+/* One message to the mux worker and its answer. */
+static enum rr_err exchange(struct packer *packer, struct rr_buf *message, const int *fds, size_t fd_count,
+                            struct transcode_segment_made *made, struct rr_fault *fault)
+{
+    enum rr_err err = transcode_worker_ask(&packer->worker, message, fds, fd_count, MUX_SECONDS, fault);
+    err = err != RR_OK ? err
+                       : transcode_worker_wait(&packer->worker, TRANSCODE_SEGMENT_MADE, packer->job->cancel, fault);
+    if (err == RR_OK && !transcode_decode_message(transcode_worker_body(&packer->worker), segment_made, made)) {
+        err = rr_fail(fault, RR_ERR_DAMAGED, "the mux worker's answer does not follow its form");
+    }
+    return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT
+               ? rr_fail(fault, RR_ERR_DAMAGED, "the worker that writes containers ended while it wrote %s",
+                         packer->to->info.name)
+               : err;
+}
+
+static enum rr_err open_session(struct packer *packer, struct rr_fault *fault)
+{
+    struct rr_buf message = {0};
+    struct transcode_segment_made made;
+    enum rr_err err = rr_path(packer->folder, fault, "%s/out/%s", packer->job->options.job_folder, packer->to->info.name);
+    err = err != RR_OK ? err : rr_make_folders(packer->folder, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    packer->room = 0;
+    transcode_encode_message(&message, TRANSCODE_MUX, mux, packer->mux);
+    return exchange(packer, &message, NULL, 0, &made, fault);
+}
+
+/* Writes the samples of packer->segment, read from fd, as the next segment. */
+static enum rr_err add_segment(struct packer *packer, int fd, uint64_t start, uint64_t duration, struct rr_fault *fault)
+{
+    struct rr_transcode_rendition *to = packer->to;
+    struct rr_buf message = {0};
+    struct transcode_segment_made made = {0};
+    char path[RR_PATH_BYTES];
+    int fds[2] = {fd, packer->out_fd};
+    if (duration == 0 || duration > UINT32_MAX || to->segment_count == RR_SEGMENTS_MAX) {
+        return rr_fail(fault, RR_ERR_LIMIT, "segment %u of %s lasts %llu ticks; at most %u segments are possible",
+                       (unsigned)to->segment_count, to->info.name, (unsigned long long)duration, RR_SEGMENTS_MAX);
+    }
+    transcode_encode_message(&message, TRANSCODE_SEGMENT, segment, packer->segment);
+    enum rr_err err = exchange(packer, &message, fds, 2, &made, fault);
+    if (err == RR_OK && ((made.init_bytes != 0) != (to->segment_count == 0) || made.bytes == 0)) {
+        err = rr_fail(fault, RR_ERR_DAMAGED, "the mux worker gave %u and %llu bytes for segment %u", made.init_bytes,
+                      (unsigned long long)made.bytes, (unsigned)to->segment_count);
+    }
+    if (err == RR_OK && made.init_bytes != 0) {
+        err = rr_path(path, fault, "%s/init.mp4", packer->folder);
+        err = err != RR_OK ? err : copy_out(path, packer->out_fd, 0, made.init_bytes, fault);
+        if (err == RR_OK) {
+            to->init_path = rr_strdup(path);
+            to->init_bytes = made.init_bytes;
+        }
+    }
+    err = err != RR_OK ? err : rr_path(path, fault, "%s/seg_%05u.m4s", packer->folder, (unsigned)to->segment_count);
+    err = err != RR_OK ? err : copy_out(path, packer->out_fd, made.init_bytes, made.bytes, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    if (to->segment_count == packer->room) {
+        packer->room = packer->room != 0 ? packer->room * 2 : 64;
+        to->segments = rr_realloc(to->segments, sizeof *to->segments * packer->room);
+    }
+    to->segments[to->segment_count++] = (struct rr_transcode_segment){
+        .start = start, .duration = (uint32_t)duration, .bytes = made.bytes, .path = rr_strdup(path)};
+    to->frames_out += packer->segment->count;
+    return RR_OK;
+}
+
+/* Peak over segments of at least half the usual length (a short last one says little), mean over all. */
+static void fill_rates(const struct transcode_job *job, struct rr_transcode_rendition *to)
+{
+    uint64_t bytes = 0, ticks = 0;
+    double peak = 0;
+    for (uint32_t i = 0; i < to->segment_count; i++) {
+        const struct rr_transcode_segment *segment = &to->segments[i];
+        double bps = (double)segment->bytes * 8 * to->info.timescale / segment->duration;
+        bool usual = (uint64_t)segment->duration * 2000 >= (uint64_t)job->plan.gop_ms * to->info.timescale;
+        bytes += segment->bytes;
+        ticks += segment->duration;
+        peak = (usual || to->segment_count == 1) && bps > peak ? bps : peak;
+    }
+    double mean = (double)bytes * 8 * to->info.timescale / (double)ticks;
+    peak = peak < mean ? mean : peak;
+    to->info.mean_bps = (uint32_t)(mean > UINT32_MAX ? UINT32_MAX : mean);
+    to->info.peak_bps = (uint32_t)(peak > UINT32_MAX ? UINT32_MAX : peak);
+}
+
+/* ---- pictures --------------------------------------------------------------------------------------------- */
+
+
+/* Decoding times: the i-th picture to decode gets the time of the i-th to show, so that segments begin at their first
+ * picture's time and last as long as their pictures; all are set back by the same time, the least that keeps them from
+ * passing the showing times, and the edit list takes that back. */
+static void fill_samples(const struct transcode_job *job, const struct transcode_gop_facts *facts,
+                         const struct transcode_packets *packets, struct transcode_segment *segment)
+{
+    int64_t ticks = job->plan.ticks;
+    int64_t start = (facts->pts[0] - job->plan.origin) * ticks;
+    segment->count = packets->count;
+    for (uint32_t i = 0; i < packets->count; i++) {
+        struct transcode_sample *sample = &segment->samples[i];
+        int64_t shown = (facts->pts[i] - job->plan.origin) * ticks;
+        int64_t next = i + 1 < packets->count ? facts->pts[i + 1] : facts->end;
+        sample->bytes = packets->packets[i].bytes;
+        sample->pts = start + packets->packets[i].pts;
+        sample->dts = shown - job->reorder;
+        sample->duration = (uint32_t)((next - job->plan.origin) * ticks - shown);
+        sample->key = packets->packets[i].key;
+    }
+}
+
+static enum rr_err pack_gop(struct packer *packer, unsigned rung, uint32_t gop, struct rr_fault *fault)
+{
+    struct transcode_job *job = packer->job;
+    const struct transcode_gop_facts *facts = &job->gops[gop].facts;
+    struct rr_buf body = {0};
+    char name[64], path[RR_PATH_BYTES];
+    uint64_t offset = 0, payload = 0;
+    snprintf(name, sizeof name, "es-%u-%06u", rung, (unsigned)gop);
+    bool whole = transcode_journal_get(&body, job->options.job_folder, name, &offset, &payload) && body.len > 40 &&
+                 transcode_decode_message(rr_slice_of(body.ptr, body.len - 40), packets, packer->packets) &&
+                 packer->packets->count == facts->count && packer->packets->bytes == payload;
+    rr_buf_clear(&body);
+    if (!whole) {
+        return rr_fail(fault, RR_ERR_DAMAGED, "%.160s/%s changed while the job ran; run it again",
+                       job->options.job_folder, name);
+    }
+    enum rr_err err = rr_path(path, fault, "%s/%s", job->options.job_folder, name);
+    int fd = err == RR_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (err == RR_OK && fd < 0) {
+        err = rr_fail_errno(fault, "%.200s cannot be read", path);
+    }
+    if (err == RR_OK) {
+        packer->segment->offset = offset;
+        fill_samples(job, facts, packer->packets, packer->segment);
+        uint64_t start = (uint64_t)(facts->pts[0] - job->plan.origin) * job->plan.ticks;
+        err = add_segment(packer, fd, start, (uint64_t)(facts->end - facts->pts[0]) * job->plan.ticks, fault);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return err;
+}
+
+static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fault *fault)
+{
+    struct transcode_job *job = packer->job;
+    const struct transcode_plan *plan = &job->plan;
+    struct rr_rendition *info = &packer->to->info;
+    const struct rr_buf *extradata = &job->extradata[rung];
+    enum rr_err err = transcode_avc_name(info->codecs, extradata->ptr, (uint32_t)extradata->len, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    info->kind = RR_RENDITION_VIDEO;
+    transcode_rung_name(info->name, plan, rung);
+    info->width = plan->rungs[rung].width;
+    info->height = plan->rungs[rung].height;
+    info->sar_num = plan->rungs[rung].sar_num;
+    info->sar_den = plan->rungs[rung].sar_den;
+    info->fps_num = plan->fps_num;
+    info->fps_den = plan->fps_den;
+    info->video_range = plan->transfer == 16 ? 1 : plan->transfer == 18 ? 2 : 0; /* H.273: PQ, HLG */
+    info->timescale = plan->timescale;
+    packer->mux->rung = (uint8_t)rung;
+    packer->mux->extradata_bytes = (uint32_t)extradata->len;
+    memcpy(packer->mux->extradata, extradata->ptr, extradata->len);
+    err = open_session(packer, fault);
+    for (uint32_t gop = 0; gop < job->gop_count && err == RR_OK; gop++) {
+        err = pack_gop(packer, rung, gop, fault);
+    }
+    return err;
+}
+
+/* ---- sound ------------------------------------------------------------------------------------------------- */
+
+/* The AAC frame nearest to output time start_ms-like `ticks` of the video's timescale. */
+static uint64_t frame_near(const struct transcode_sound *sound, uint64_t ticks, uint32_t timescale)
+{
+    uint64_t sample = (uint64_t)transcode_rescale((int64_t)ticks, sound->sample_rate, timescale) + sound->priming;
+    return (sample + sound->frame_samples / 2) / sound->frame_samples;
+}
+
+/* First frame of the segment after the one that begins at `frame`. Video's borders, as far as there are any; after
+ * them, or without video, every gop_ms. */
+static uint32_t next_border(const struct transcode_job *job, uint32_t gop, uint32_t frame)
+{
+    const struct transcode_sound *sound = job->sound;
+    uint64_t border = 0;
+    if (gop < job->gop_count) {
+        int64_t end = job->gops[gop].facts.end - job->plan.origin;
+        border = frame_near(sound, (uint64_t)end * job->plan.ticks, job->plan.timescale);
+    } else {
+        uint64_t at = (uint64_t)frame * sound->frame_samples;
+        at = at > sound->priming ? at - sound->priming : 0;
+        uint64_t step = (uint64_t)sound->sample_rate * job->plan.gop_ms / 1000;
+        uint64_t cells = (at + sound->frame_samples / 2) / step + 1;
+        border = frame_near(sound, cells * step, sound->sample_rate);
+    }
+    border = border > sound->count ? sound->count : border;
+    /* One message holds one segment. */
+    return border > frame + (uint64_t)TRANSCODE_FRAMES_MAX ? frame + TRANSCODE_FRAMES_MAX : (uint32_t)border;
+}
+
+static enum rr_err pack_sounds(struct packer *packer, int fd, struct rr_fault *fault)
+{
+    struct transcode_job *job = packer->job;
+    const struct transcode_sound *sound = job->sound;
+    struct rr_reader sizes = rr_reader_of(rr_buf_slice(&job->sound_sizes));
+    uint64_t offset = job->sound_offset;
+    uint64_t all = sound->samples + sound->priming;
+    enum rr_err err = RR_OK;
+    uint32_t frame = 0;
+    for (uint32_t gop = 0; frame < sound->count && err == RR_OK; gop++) {
+        uint32_t border = next_border(job, gop, frame);
+        if (border <= frame) {
+            continue; /* a GOP shorter than an AAC frame */
+        }
+        struct transcode_segment *segment = packer->segment;
+        uint64_t first = (uint64_t)frame * sound->frame_samples, end = first;
+        segment->offset = offset;
+        segment->count = 0;
+        for (; frame < border; frame++) {
+            struct transcode_sample *sample = &segment->samples[segment->count++];
+            uint64_t begin = (uint64_t)frame * sound->frame_samples;
+            end = begin + sound->frame_samples < all ? begin + sound->frame_samples : all;
+            sample->bytes = rr_read_u32(&sizes);
+            sample->pts = sample->dts = (int64_t)begin - (int64_t)sound->priming;
+            sample->duration = (uint32_t)(end > begin ? end - begin : 1);
+            sample->key = 1;
+            offset += sample->bytes;
+        }
+        uint64_t start = first > sound->priming ? first - sound->priming : 0;
+        end = end > sound->priming ? end - sound->priming : 0;
+        err = add_segment(packer, fd, start, end > start ? end - start : 1, fault);
+    }
+    return err;
+}
+
+static enum rr_err pack_audio(struct packer *packer, struct rr_fault *fault)
+{
+    struct transcode_job *job = packer->job;
+    const struct transcode_sound *sound = job->sound;
+    struct rr_rendition *info = &packer->to->info;
+    char path[RR_PATH_BYTES];
+    info->kind = RR_RENDITION_AUDIO;
+    transcode_rung_name(info->name, &job->plan, TRANSCODE_AUDIO_RUNG);
+    snprintf(info->codecs, sizeof info->codecs, "mp4a.40.2");
+    info->sar_num = info->sar_den = 1;
+    info->fps_den = 1;
+    info->channels = (uint16_t)sound->channels;
+    info->sample_rate = info->timescale = sound->sample_rate;
+    packer->mux->rung = TRANSCODE_AUDIO_RUNG;
+    packer->mux->sample_rate = sound->sample_rate;
+    packer->mux->channels = sound->channels;
+    packer->mux->frame_samples = sound->frame_samples;
+    packer->mux->priming = sound->priming;
+    packer->mux->bit_rate = job->plan.audio_bps;
+    packer->mux->extradata_bytes = sound->extradata_bytes;
+    memcpy(packer->mux->extradata, sound->extradata, sound->extradata_bytes);
+    enum rr_err err = open_session(packer, fault);
+    err = err != RR_OK ? err : rr_path(path, fault, "%s/sound", job->options.job_folder);
+    if (err != RR_OK) {
+        return err;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return rr_fail_errno(fault, "%.200s cannot be read", path);
+    }
+    err = transcode_sound_digest(&job->sound_coded, sound, fd, job->sound_offset, fault);
+    err = err != RR_OK ? err : pack_sounds(packer, fd, fault);
+    close(fd);
+    return err;
+}
+
+/* ---- the result ---------------------------------------------------------------------------------------------- */
+
+static void fill_leaves(const struct transcode_job *job, struct rr_transcode_result *out)
+{
+    out->leaves = rr_alloc_array((size_t)job->gop_count * job->plan.rung_count + 1, sizeof *out->leaves);
+    for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
+        for (uint32_t gop = 0; gop < job->gop_count; gop++) {
+            const struct transcode_gop_facts *facts = &job->gops[gop].facts;
+            out->leaves[out->leaf_count++] = (struct rr_pot_leaf){.rendition = (uint16_t)rung,
+                                                                  .gop = facts->cell,
+                                                                  .source_first = facts->first,
+                                                                  .source_last = facts->last,
+                                                                  .source_digest = facts->digest,
+                                                                  .output_digest = job->gops[gop].coded[rung].digest,
+                                                                  .output_bytes = job->gops[gop].coded[rung].bytes};
+        }
+    }
+    if (job->plan.audio_stream >= 0) {
+        out->leaves[out->leaf_count++] = (struct rr_pot_leaf){.rendition = job->plan.rung_count,
+                                                              .source_last = job->sound->source_packets - 1,
+                                                              .source_digest = job->sound->digest,
+                                                              .output_digest = job->sound_coded.digest,
+                                                              .output_bytes = job->sound_coded.bytes};
+    }
+}
+
+static void fill_counts(const struct transcode_job *job, struct rr_transcode_result *out)
+{
+    for (uint32_t gop = 0; gop < job->gop_count; gop++) {
+        const struct transcode_gop_facts *facts = &job->gops[gop].facts;
+        if (facts->concealed > 0 && out->concealed == 0) {
+            out->first_damage = facts->cell;
+        }
+        out->frames_in += facts->count;
+        out->concealed += facts->concealed;
+    }
+    out->facts = job->facts.shown;
+    out->gops = job->plan.video_stream >= 0 ? job->gop_count : 1;
+    out->gops_resumed = job->resumed;
+}
+
+/* The rest of the invariants: every rendition shows what the source shows, cut at the same times, to the same end. */
+static enum rr_err check_result(const struct transcode_job *job, struct rr_transcode_result *out, struct rr_fault *fault)
+{
+    for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
+        const struct rr_transcode_rendition *first = &out->renditions[0], *this = &out->renditions[rung];
+        bool same = this->frames_out == out->frames_in && this->segment_count == first->segment_count;
+        for (uint32_t i = 0; same && i < this->segment_count; i++) {
+            same = this->segments[i].start == first->segments[i].start &&
+                   this->segments[i].duration == first->segments[i].duration;
+        }
+        if (!same) {
+            return rr_fail(fault, RR_ERR_DAMAGED,
+                           "%s shows %llu of %llu pictures in %u segments and is not cut like %s", this->info.name,
+                           (unsigned long long)this->frames_out, (unsigned long long)out->frames_in,
+                           (unsigned)this->segment_count, first->info.name);
+        }
+    }
+    out->frames_out_ok = true;
+    return RR_OK;
+}
+
+enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_result *out, struct rr_fault *fault)
+{
+    struct packer packer = {.job = job, .out_fd = -1};
+    struct rr_transcode_result result = {0};
+    packer.worker.socket = -1;
+    packer.mux = rr_alloc(sizeof *packer.mux);
+    packer.segment = rr_alloc(sizeof *packer.segment);
+    packer.packets = rr_alloc(sizeof *packer.packets);
+    packer.mux->plan = job->plan;
+    result.renditions = rr_alloc_array(job->plan.rung_count + 1u, sizeof *result.renditions);
+    enum rr_err err = transcode_worker_start(&packer.worker, job->program, fault);
+    err = err != RR_OK ? err : transcode_memfd(&packer.out_fd, "reelrig-segment", fault);
+    for (unsigned rung = 0; rung < job->plan.rung_count && err == RR_OK; rung++) {
+        packer.to = &result.renditions[result.rendition_count++];
+        err = pack_video(&packer, rung, fault);
+        if (err == RR_OK) {
+            fill_rates(job, packer.to);
+        }
+    }
+    if (err == RR_OK && job->plan.audio_stream >= 0) {
+        packer.to = &result.renditions[result.rendition_count++];
+        err = pack_audio(&packer, fault);
+        if (err == RR_OK) {
+            fill_rates(job, packer.to);
+        }
+    }
+    if (err == RR_OK) {
+        fill_counts(job, &result);
+        err = check_result(job, &result, fault);
+    }
+    transcode_worker_stop(&packer.worker);
+    if (packer.out_fd >= 0) {
+        close(packer.out_fd);
+    }
+    rr_free(packer.mux);
+    rr_free(packer.segment);
+    rr_free(packer.packets);
+    if (err == RR_OK) {
+        fill_leaves(job, &result);
+        *out = result;
+    } else {
+        rr_transcode_result_clear(&result);
+    }
+    return err;
+}
+
+void rr_transcode_result_clear(struct rr_transcode_result *result)
+{
+    for (uint32_t i = 0; i < result->rendition_count; i++) {
+        struct rr_transcode_rendition *rendition = &result->renditions[i];
+        for (uint32_t j = 0; j < rendition->segment_count; j++) {
+            rr_free(rendition->segments[j].path);
+        }
+        rr_free(rendition->segments);
+        rr_free(rendition->init_path);
+    }
+    rr_free(result->renditions);
+    rr_free(result->leaves);
+    *result = (struct rr_transcode_result){0};
+}

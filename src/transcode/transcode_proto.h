@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Messages between the job's process and its workers, one per SOCK_SEQPACKET datagram; frames and packets travel in
+ * memfds beside them. Each struct has one coding function that both writes and reads, so that the two cannot differ.
+ * The parent takes a worker's messages for hostile bytes. */
+#ifndef RR_TRANSCODE_PROTO_H
+#define RR_TRANSCODE_PROTO_H
+#include "transcode/transcode.h"
+
+#define TRANSCODE_PROTO_VERSION 1
+#define TRANSCODE_MESSAGE_MAX   65536
+#define TRANSCODE_FRAMES_MAX    2048 /* of one GOP: its table of packets must fit a message */
+#define TRANSCODE_EXTRADATA_MAX 4096
+#define TRANSCODE_FDS_MAX       8
+#define TRANSCODE_AUDIO_RUNG    255
+#define TRANSCODE_SOCKET_FD     3 /* where a worker finds its socket */
+/* Limits before decode (spec 20, 2). */
+#define TRANSCODE_SIDE_MAX     16384
+#define TRANSCODE_PIXELS_MAX   (UINT64_C(8192) * 4608)
+#define TRANSCODE_STREAMS_MAX  64
+#define TRANSCODE_DURATION_MAX_S 86400
+#define TRANSCODE_WORK_MAX     (UINT64_C(3840) * 2160 * 60 * 86400) /* pixels x frames: a day of 2160p60 */
+
+enum transcode_kind {
+    TRANSCODE_HELLO = 1,
+    TRANSCODE_FAILED,
+    TRANSCODE_PROBE,
+    TRANSCODE_FACTS,
+    TRANSCODE_SOURCE,
+    TRANSCODE_GRANT,
+    TRANSCODE_GOP,
+    TRANSCODE_END,
+    TRANSCODE_ENCODE,
+    TRANSCODE_PACKETS,
+    TRANSCODE_AUDIO,
+    TRANSCODE_SOUND,
+    TRANSCODE_MUX,
+    TRANSCODE_SEGMENT,
+    TRANSCODE_SEGMENT_MADE,
+};
+
+/* Either direction. Reading past the end, a value beyond its limit, or bytes left over set in.failed. */
+struct transcode_coder {
+    struct rr_buf *out; /* NULL: reading */
+    struct rr_reader in;
+};
+
+struct transcode_hello {
+    uint16_t version;
+    uint8_t namespaces, landlock_abi, seccomp; /* 0: the kernel refused */
+};
+struct transcode_failed {
+    enum rr_err code;
+    char text[256];
+};
+/* HDR10: mastering display in units of 1/50000 and 1/10000 cd/m2, as SEI 137 writes it; order G B R, then white. */
+struct transcode_hdr {
+    uint8_t has_mastering, has_light;
+    uint16_t primaries[3][2], white[2];
+    uint32_t luminance_max, luminance_min;
+    uint16_t light_max, light_mean;
+};
+struct transcode_facts {
+    struct rr_transcode_facts shown;
+    int32_t video_stream, audio_stream; /* -1: none */
+    int32_t tb_num, tb_den;             /* of the video stream */
+    int64_t first_pts;                  /* of the first picture shown */
+    int64_t frames_guess;               /* 0: not known */
+    int32_t audio_tb_num, audio_tb_den;
+    int64_t audio_first_pts;
+    uint8_t orientation; /* bit 0 transpose first, then bit 1 flips columns, bit 2 flips rows */
+    uint8_t location;    /* of chroma */
+    struct transcode_hdr hdr;
+};
+struct transcode_rung {
+    uint16_t width, height, sar_num, sar_den;
+};
+/* All that decides the bytes that come out. */
+struct transcode_plan {
+    int32_t video_stream, audio_stream;
+    int32_t tb_num, tb_den;
+    int64_t first_pts, origin; /* in that time base; origin is time 0 of the output */
+    uint32_t gop_ms;
+    uint8_t orientation, ten_bit, full_range, primaries, transfer, matrix, location;
+    struct transcode_hdr hdr;
+    uint32_t timescale, ticks; /* output ticks per source tick */
+    uint32_t fps_num, fps_den;
+    uint16_t crf;
+    char preset[16];
+    uint32_t audio_bps;
+    uint8_t rung_count;
+    struct transcode_rung rungs[RR_RUNGS_MAX];
+};
+struct transcode_source {
+    struct transcode_plan plan;
+    uint32_t first_cell, first_packet;
+    uint8_t one; /* only that GOP, for a spot check */
+};
+/* Leave to make the next GOP; the memfds of the rungs in the mask come with it, lowest bit first. */
+struct transcode_grant {
+    uint8_t rungs;
+};
+struct transcode_gop {
+    uint32_t cell; /* place on the grid of gop_ms; the leaf's GOP number */
+    uint32_t first, last;
+    struct rr_hash32 digest;
+    uint32_t concealed;
+    uint8_t unclean; /* damage was met: no later GOP may start but at packet 0 */
+    uint32_t count;
+    int64_t pts[TRANSCODE_FRAMES_MAX]; /* source time base, rising */
+    int64_t end;                       /* where the last picture ends */
+};
+struct transcode_end {
+    uint64_t frames, packets, concealed;
+};
+struct transcode_encode {
+    struct transcode_plan plan;
+    uint8_t rung;
+    uint32_t count;
+    int64_t pts[TRANSCODE_FRAMES_MAX]; /* output ticks from the GOP's start */
+};
+struct transcode_packet {
+    uint32_t bytes;
+    int64_t pts;
+    uint8_t key;
+};
+struct transcode_packets {
+    uint64_t bytes;
+    uint32_t extradata_bytes;
+    uint8_t extradata[TRANSCODE_EXTRADATA_MAX];
+    uint32_t count;
+    struct transcode_packet packets[TRANSCODE_FRAMES_MAX];
+};
+struct transcode_audio {
+    struct transcode_plan plan;
+};
+struct transcode_sound {
+    uint64_t bytes;
+    uint32_t extradata_bytes;
+    uint8_t extradata[TRANSCODE_EXTRADATA_MAX];
+    uint32_t sample_rate, channels, frame_samples, priming;
+    uint64_t samples; /* without priming and padding */
+    uint32_t source_packets;
+    struct rr_hash32 digest;
+    uint32_t count; /* AAC frames; their u32 sizes are in the second memfd */
+};
+struct transcode_mux {
+    struct transcode_plan plan;
+    uint8_t rung; /* TRANSCODE_AUDIO_RUNG: audio */
+    uint32_t sample_rate, channels, frame_samples, priming, bit_rate;
+    uint32_t extradata_bytes;
+    uint8_t extradata[TRANSCODE_EXTRADATA_MAX];
+};
+struct transcode_sample {
+    uint32_t bytes;
+    int64_t pts, dts;
+    uint32_t duration;
+    uint8_t key;
+};
+struct transcode_segment {
+    uint64_t offset; /* of the payload in the first memfd */
+    uint32_t count;
+    struct transcode_sample samples[TRANSCODE_FRAMES_MAX];
+};
+struct transcode_segment_made {
+    uint32_t init_bytes; /* at the front of the second memfd; 0 but for the first segment */
+    uint64_t bytes;      /* after it */
+};
+
+/* Coding functions: all fields, in order; `in` limits every count. Any thread. */
+void transcode_code_hello(struct transcode_coder *coder, struct transcode_hello *m);
+void transcode_code_failed(struct transcode_coder *coder, struct transcode_failed *m);
+void transcode_code_facts(struct transcode_coder *coder, struct transcode_facts *m);
+void transcode_code_plan(struct transcode_coder *coder, struct transcode_plan *m);
+void transcode_code_source(struct transcode_coder *coder, struct transcode_source *m);
+void transcode_code_grant(struct transcode_coder *coder, struct transcode_grant *m);
+void transcode_code_gop(struct transcode_coder *coder, struct transcode_gop *m);
+void transcode_code_end(struct transcode_coder *coder, struct transcode_end *m);
+void transcode_code_encode(struct transcode_coder *coder, struct transcode_encode *m);
+void transcode_code_packets(struct transcode_coder *coder, struct transcode_packets *m);
+void transcode_code_audio(struct transcode_coder *coder, struct transcode_audio *m);
+void transcode_code_sound(struct transcode_coder *coder, struct transcode_sound *m);
+void transcode_code_mux(struct transcode_coder *coder, struct transcode_mux *m);
+void transcode_code_segment(struct transcode_coder *coder, struct transcode_segment *m);
+void transcode_code_segment_made(struct transcode_coder *coder, struct transcode_segment_made *m);
+
+/* Appends kind and body. */
+#define transcode_encode_message(buf, kind, name, m)                                               \
+    do {                                                                                           \
+        struct transcode_coder coder_ = {.out = (buf)};                                            \
+        rr_write_u8((buf), (kind));                                                                \
+        transcode_code_##name(&coder_, (m));                                                       \
+    } while (0)
+/* False when the body (after the kind byte) is not exactly a `name`; *m may be half written then. */
+#define transcode_decode_message(body, name, m)                                                    \
+    __extension__({                                                                                \
+        struct transcode_coder coder_ = {.in = rr_reader_of(body)};                                \
+        transcode_code_##name(&coder_, (m));                                                       \
+        rr_reader_done(&coder_.in);                                                                \
+    })
+
+/* Sends one message with up to TRANSCODE_FDS_MAX descriptors (borrowed); false with errno set. Blocks. */
+bool transcode_send(int socket, struct rr_slice message, const int *fds, size_t fd_count) RR_MUST_USE;
+/* Receives one message into out (cleared first) and its descriptors, close-on-exec, owned by the caller, into fds.
+ * Returns 1; 0 at the end of the stream; -1 with errno, EMSGSIZE when cut short. Blocks unless the socket does not. */
+int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_FDS_MAX], size_t *fd_count) RR_MUST_USE;
+
+/* The cell of the GOP grid that a picture belongs to. */
+uint32_t transcode_cell(const struct transcode_plan *plan, int64_t pts);
+/* Bytes from row to row: swscale's SIMD writes past the end of a row, so rows are padded (ours). */
+#define TRANSCODE_ALIGN 64u
+uint32_t transcode_stride(const struct transcode_plan *plan, uint32_t width);
+/* Bytes of one raw picture of a rung: planar 4:2:0, Y, Cb, Cr. */
+uint64_t transcode_frame_bytes(const struct transcode_plan *plan, const struct transcode_rung *rung);
+/* value * num / den rounded down, in 128 bits; den > 0. */
+int64_t transcode_rescale(int64_t value, int64_t num, int64_t den);
+#endif

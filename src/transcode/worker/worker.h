@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside reelrig-worker: the only code of the house that sees foreign bytes and libav. One thread, no file, no network.
+ * Every handler returns RR_OK, or an error whose sentence goes to the parent; only a broken socket ends the process. */
+#ifndef RR_WORKER_H
+#define RR_WORKER_H
+#include "transcode/transcode_proto.h"
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+
+struct worker {
+    int socket;
+    struct rr_buf message; /* last received, kind byte first */
+    int fds[TRANSCODE_FDS_MAX];
+    size_t fd_count; /* owned; closed when the next message comes */
+    struct worker_mux *mux;
+};
+/* Receives the next message; false at the end of the socket. */
+bool worker_receive(struct worker *worker);
+/* Body of the last message, without its kind. */
+struct rr_slice worker_body(const struct worker *worker);
+uint8_t worker_kind(const struct worker *worker);
+/* Sends what encode_message appended; leaves the process when the parent is gone. */
+void worker_send(struct worker *worker, struct rr_buf *message);
+/* The error of a libav call in one sentence. */
+enum rr_err worker_fail_av(struct rr_fault *fault, int averror, const char *what);
+
+/* Resource limits, Landlock, seccomp; nothing can be opened after it. Aborts only on misuse. */
+void worker_lock_down(struct transcode_hello *hello, uint64_t address_bytes);
+/* Tries what must be killed: "open", "socket", "fork", "exec", "kill"; returns 1 if it came through. */
+int worker_self_test(const char *what);
+
+/* ---- input ---- */
+struct worker_input {
+    int fd;
+    int64_t offset, size;
+    AVIOContext *io;
+    AVFormatContext *format;
+    int video, audio; /* stream numbers, -1: none */
+};
+/* Opens the container on fd (borrowed) behind whitelists and limits. */
+enum rr_err worker_input_open(struct worker_input *input, int fd, struct rr_fault *fault);
+void worker_input_close(struct worker_input *input);
+/* Opens a decoder of a stream, one thread. */
+enum rr_err worker_decoder_open(AVCodecContext **out, const AVStream *stream, struct rr_fault *fault);
+
+/* ---- scaling ---- */
+struct worker_scale; /* one input picture into all rungs, cascading */
+struct worker_scale *worker_scale_new(const struct transcode_plan *plan);
+void worker_scale_free(struct worker_scale *scale);
+/* out[i]: room for one frame of rung i, NULL when not wanted. */
+enum rr_err worker_scale_frame(struct worker_scale *scale, uint8_t *const out[RR_RUNGS_MAX], const AVFrame *frame,
+                               struct rr_fault *fault);
+/* Plane pointers and strides of a packed rung picture. */
+void worker_picture_layout(uint8_t *planes[4], int strides[4], const struct transcode_plan *plan,
+                           const struct transcode_rung *rung, uint8_t *bytes);
+
+/* ---- tasks ---- */
+enum rr_err worker_probe(struct worker *worker, struct rr_fault *fault);
+enum rr_err worker_source(struct worker *worker, struct rr_fault *fault);
+enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault);
+enum rr_err worker_audio(struct worker *worker, struct rr_fault *fault);
+enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault);
+enum rr_err worker_segment(struct worker *worker, struct rr_fault *fault);
+void worker_mux_free(struct worker_mux *mux);
+#endif

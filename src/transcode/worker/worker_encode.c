@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One GOP of one rendition through an encoder of its own. Nothing of an earlier GOP may reach this one: that is what
+ * makes it makeable again alone, byte for byte (measured: a flushed and reused encoder is never equal). */
+#include "transcode/worker/worker.h"
+#include <libavutil/opt.h>
+#include <libavutil/pixdesc.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct encoder {
+    const struct transcode_encode *ask;
+    AVCodecContext *codec;
+    AVPacket *packet;
+    struct rr_buf bytes;
+    struct transcode_packets *answer;
+};
+
+/* keyint above any GOP: the only IDR is the first. cpu-independent: same bytes on every SIMD level. */
+#define EXACT_PARAMS "cpu-independent=1:keyint=4096:min-keyint=2048:scenecut=0:open-gop=0:annexb=1"
+
+static void hdr_params(struct rr_buf *text, const struct transcode_hdr *hdr)
+{
+    if (hdr->has_mastering) {
+        rr_buf_format(text, ":mastering-display=G(%u,%u)B(%u,%u)R(%u,%u)WP(%u,%u)L(%u,%u)", hdr->primaries[0][0],
+                      hdr->primaries[0][1], hdr->primaries[1][0], hdr->primaries[1][1], hdr->primaries[2][0],
+                      hdr->primaries[2][1], hdr->white[0], hdr->white[1], (unsigned)hdr->luminance_max,
+                      (unsigned)hdr->luminance_min);
+    }
+    if (hdr->has_light) {
+        rr_buf_format(text, ":cll=%u,%u", hdr->light_max, hdr->light_mean);
+    }
+}
+
+static enum rr_err open_encoder(struct encoder *encoder, struct rr_fault *fault)
+{
+    const struct transcode_plan *plan = &encoder->ask->plan;
+    const struct transcode_rung *rung = &plan->rungs[encoder->ask->rung];
+    const AVCodec *x264 = avcodec_find_encoder_by_name("libx264");
+    struct rr_buf params = {0};
+    if (x264 == NULL) {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "this libavcodec has no libx264");
+    }
+    AVCodecContext *codec = encoder->codec = avcodec_alloc_context3(x264);
+    encoder->packet = av_packet_alloc();
+    if (codec == NULL || encoder->packet == NULL) {
+        return rr_fail(fault, RR_ERR_MEMORY, "no memory for an encoder");
+    }
+    codec->width = rung->width;
+    codec->height = rung->height;
+    codec->sample_aspect_ratio = (AVRational){rung->sar_num, rung->sar_den};
+    codec->pix_fmt = plan->ten_bit ? AV_PIX_FMT_YUV420P10LE : AV_PIX_FMT_YUV420P;
+    codec->time_base = (AVRational){1, (int)plan->timescale};
+    codec->framerate = (AVRational){(int)plan->fps_num, (int)plan->fps_den};
+    codec->thread_count = 1;
+    codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+    codec->color_range = plan->full_range ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    codec->color_primaries = plan->primaries;
+    codec->color_trc = plan->transfer;
+    codec->colorspace = plan->matrix;
+    codec->chroma_sample_location = plan->location;
+    rr_buf_append(&params, EXACT_PARAMS, strlen(EXACT_PARAMS));
+    hdr_params(&params, &plan->hdr);
+    rr_write_u8(&params, 0);
+    int rc = av_opt_set(codec->priv_data, "preset", plan->preset, 0);
+    rc = rc < 0 ? rc : av_opt_set_double(codec->priv_data, "crf", plan->crf, 0);
+    rc = rc < 0 ? rc : av_opt_set(codec->priv_data, "x264-params", (const char *)params.ptr, 0);
+    rc = rc < 0 ? rc : avcodec_open2(codec, x264, NULL);
+    rr_buf_clear(&params);
+    return rc < 0 ? worker_fail_av(fault, rc, "libx264 does not start") : RR_OK;
+}
+
+/* End of the NAL unit that starts at `at`, a start code; start codes are 3 or 4 bytes. */
+static size_t next_start(const uint8_t *bytes, size_t len, size_t at)
+{
+    for (size_t i = at; i + 3 <= len; i++) {
+        if (bytes[i] == 0 && bytes[i + 1] == 0 && bytes[i + 2] == 1) {
+            return i > at && bytes[i - 1] == 0 ? i - 1 : i;
+        }
+    }
+    return len;
+}
+
+/* Copies Annex-B without SEI of unregistered user data: x264 writes its build and options there, which would tie the
+ * digest to a string that no decoder reads. */
+static void append_stripped(struct rr_buf *out, const uint8_t *bytes, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        size_t head = at;
+        while (head < len && bytes[head] == 0) {
+            head++;
+        }
+        head++; /* the 1 of the start code */
+        size_t end = head < len ? next_start(bytes, len, head) : len;
+        bool user_data = head + 1 < len && (bytes[head] & 0x1f) == 6 && bytes[head + 1] == 5;
+        if (!user_data) {
+            rr_buf_append(out, bytes + at, end - at);
+        }
+        at = end;
+    }
+}
+
+static enum rr_err drain(struct encoder *encoder, struct rr_fault *fault)
+{
+    struct transcode_packets *answer = encoder->answer;
+    int rc;
+    while ((rc = avcodec_receive_packet(encoder->codec, encoder->packet)) == 0) {
+        const AVPacket *packet = encoder->packet;
+        size_t before = encoder->bytes.len;
+        if (answer->count == TRANSCODE_FRAMES_MAX) {
+            return rr_fail(fault, RR_ERR_LIMIT, "the encoder gave more packets than pictures");
+        }
+        append_stripped(&encoder->bytes, packet->data, (size_t)packet->size);
+        answer->packets[answer->count++] = (struct transcode_packet){.bytes = (uint32_t)(encoder->bytes.len - before),
+                                                                     .pts = packet->pts,
+                                                                     .key = (packet->flags & AV_PKT_FLAG_KEY) != 0};
+        av_packet_unref(encoder->packet);
+    }
+    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? RR_OK : worker_fail_av(fault, rc, "libx264 failed");
+}
+
+static void keep(void *ctx, uint8_t *bytes)
+{
+    (void)ctx;
+    (void)bytes;
+}
+
+static enum rr_err encode_frames(struct encoder *encoder, uint8_t *pictures, struct rr_fault *fault)
+{
+    const struct transcode_encode *ask = encoder->ask;
+    const struct transcode_rung *rung = &ask->plan.rungs[ask->rung];
+    uint64_t frame_bytes = transcode_frame_bytes(&ask->plan, rung);
+    AVFrame *frame = av_frame_alloc();
+    enum rr_err err = frame != NULL ? RR_OK : rr_fail(fault, RR_ERR_MEMORY, "no memory for a picture");
+    for (uint32_t i = 0; i < ask->count && err == RR_OK; i++) {
+        uint8_t *planes[4] = {0};
+        int strides[4] = {0};
+        worker_picture_layout(planes, strides, &ask->plan, rung, pictures + i * frame_bytes);
+        memcpy(frame->data, planes, sizeof planes);
+        memcpy(frame->linesize, strides, sizeof strides);
+        frame->width = rung->width;
+        frame->height = rung->height;
+        frame->format = encoder->codec->pix_fmt;
+        frame->pts = ask->pts[i];
+        frame->color_range = encoder->codec->color_range;
+        frame->color_primaries = encoder->codec->color_primaries;
+        frame->color_trc = encoder->codec->color_trc;
+        frame->colorspace = encoder->codec->colorspace;
+        /* Borrowed memory: an empty owner keeps libav from copying it once more. */
+        frame->buf[0] = av_buffer_create(planes[0], (size_t)frame_bytes, keep, NULL, AV_BUFFER_FLAG_READONLY);
+        int rc = avcodec_send_frame(encoder->codec, frame);
+        err = rc < 0 ? worker_fail_av(fault, rc, "libx264 refuses a picture") : drain(encoder, fault);
+        av_frame_unref(frame);
+    }
+    if (err == RR_OK) {
+        int rc = avcodec_send_frame(encoder->codec, NULL);
+        err = rc < 0 ? worker_fail_av(fault, rc, "libx264 does not end") : drain(encoder, fault);
+    }
+    av_frame_free(&frame);
+    return err;
+}
+
+static enum rr_err finish(struct encoder *encoder, int out_fd, struct rr_fault *fault)
+{
+    const AVCodecContext *codec = encoder->codec;
+    struct rr_buf header = {0};
+    append_stripped(&header, codec->extradata, (size_t)codec->extradata_size);
+    enum rr_err err = header.len <= TRANSCODE_EXTRADATA_MAX
+                          ? rr_pwrite_full(out_fd, encoder->bytes.ptr, encoder->bytes.len, 0, fault)
+                          : rr_fail(fault, RR_ERR_LIMIT, "parameter sets of %zu bytes", header.len);
+    if (err == RR_OK) {
+        memcpy(encoder->answer->extradata, header.ptr, header.len);
+        encoder->answer->extradata_bytes = (uint32_t)header.len;
+        encoder->answer->bytes = encoder->bytes.len;
+    }
+    rr_buf_clear(&header);
+    return err;
+}
+
+static enum rr_err encode(struct encoder *encoder, const int *fds, struct rr_fault *fault)
+{
+    const struct transcode_encode *ask = encoder->ask;
+    size_t bytes = (size_t)(transcode_frame_bytes(&ask->plan, &ask->plan.rungs[ask->rung]) * ask->count);
+    uint8_t *pictures = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fds[0], 0);
+    if (pictures == MAP_FAILED) {
+        return rr_fail_errno(fault, "%zu bytes of pictures cannot be mapped", bytes);
+    }
+    enum rr_err err = open_encoder(encoder, fault);
+    if (err == RR_OK) {
+        err = encode_frames(encoder, pictures, fault);
+    }
+    if (err == RR_OK) {
+        err = finish(encoder, fds[1], fault);
+    }
+    avcodec_free_context(&encoder->codec);
+    av_packet_free(&encoder->packet);
+    rr_buf_clear(&encoder->bytes);
+    munmap(pictures, bytes);
+    return err;
+}
+
+enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault)
+{
+    struct transcode_encode *ask = rr_alloc(sizeof *ask);
+    struct encoder encoder = {.ask = ask, .answer = rr_alloc(sizeof *encoder.answer)};
+    struct rr_buf message = {0};
+    enum rr_err err;
+    if (worker->fd_count != 2 || !transcode_decode_message(worker_body(worker), encode, ask) ||
+        ask->rung >= ask->plan.rung_count || ask->count == 0) {
+        err = rr_fail(fault, RR_ERR_USAGE, "an encode task that does not follow its form");
+    } else {
+        err = encode(&encoder, worker->fds, fault);
+    }
+    if (err == RR_OK) {
+        transcode_encode_message(&message, TRANSCODE_PACKETS, packets, encoder.answer);
+        worker_send(worker, &message);
+    }
+    rr_free(encoder.answer);
+    rr_free(ask);
+    return err;
+}

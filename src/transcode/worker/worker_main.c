@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* reelrig-worker: locks itself in, then serves its parent's socket until that closes. Not for people to start. */
+#include "crypto/crypto.h"
+#include "transcode/worker/worker.h"
+#include <errno.h>
+#include <libavutil/cpu.h>
+#include <libavutil/log.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* libav's own callback asks the terminal for colours by ioctl, which the sandbox answers with death; and its lines
+ * quote foreign bytes. What matters comes back as an error. */
+static void drop_line(void *ctx, int level, const char *format, va_list args)
+{
+    (void)ctx;
+    (void)level;
+    (void)format;
+    (void)args;
+}
+
+static void drop_fds(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->fd_count; i++) {
+        close(worker->fds[i]);
+    }
+    worker->fd_count = 0;
+}
+
+bool worker_receive(struct worker *worker)
+{
+    drop_fds(worker);
+    return transcode_receive(worker->socket, &worker->message, worker->fds, &worker->fd_count) > 0;
+}
+
+uint8_t worker_kind(const struct worker *worker)
+{
+    return worker->message.ptr[0];
+}
+
+struct rr_slice worker_body(const struct worker *worker)
+{
+    return rr_slice_of(worker->message.ptr + 1, worker->message.len - 1);
+}
+
+void worker_send(struct worker *worker, struct rr_buf *message)
+{
+    if (!transcode_send(worker->socket, rr_buf_slice(message), NULL, 0)) {
+        _exit(3);
+    }
+    rr_buf_clear(message);
+}
+
+enum rr_err worker_fail_av(struct rr_fault *fault, int averror, const char *what)
+{
+    char text[AV_ERROR_MAX_STRING_SIZE] = "";
+    av_strerror(averror, text, sizeof text);
+    enum rr_err code = averror == AVERROR(ENOMEM)   ? RR_ERR_MEMORY
+                       : averror == AVERROR(ENOSPC) ? RR_ERR_FULL
+                       : averror == AVERROR(EFBIG)  ? RR_ERR_FULL
+                                                    : RR_ERR_FORMAT;
+    return rr_fail(fault, code, "%s: %s", what, text);
+}
+
+static enum rr_err serve_one(struct worker *worker, struct rr_fault *fault)
+{
+    switch (worker_kind(worker)) {
+    case TRANSCODE_PROBE:
+        return worker_probe(worker, fault);
+    case TRANSCODE_SOURCE:
+        return worker_source(worker, fault);
+    case TRANSCODE_ENCODE:
+        return worker_encode(worker, fault);
+    case TRANSCODE_AUDIO:
+        return worker_audio(worker, fault);
+    case TRANSCODE_MUX:
+        return worker_mux(worker, fault);
+    case TRANSCODE_SEGMENT:
+        return worker_segment(worker, fault);
+    default:
+        return rr_fail(fault, RR_ERR_USAGE, "message kind %u is not a task", worker_kind(worker));
+    }
+}
+
+static void serve(struct worker *worker)
+{
+    while (worker_receive(worker)) {
+        struct rr_fault fault = {0};
+        enum rr_err err = serve_one(worker, &fault);
+        if (err != RR_OK) {
+            struct rr_buf message = {0};
+            struct transcode_failed failed = {.code = err};
+            memcpy(failed.text, fault.text, sizeof failed.text - 1);
+            transcode_encode_message(&message, TRANSCODE_FAILED, failed, &failed);
+            worker_send(worker, &message);
+        }
+    }
+}
+
+/* What libraries look up once and keep, while that still works. */
+static void warm_up(void)
+{
+    av_log_set_callback(drop_line);
+    rr_crypto_init();
+    av_get_cpu_flags();
+    av_cpu_count();
+    avcodec_find_encoder_by_name("libx264");
+    avcodec_find_encoder(AV_CODEC_ID_AAC);
+    av_guess_format("mp4", NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    struct transcode_hello hello = {.version = TRANSCODE_PROTO_VERSION};
+    struct worker worker = {.socket = TRANSCODE_SOCKET_FD};
+    struct rr_buf message = {0};
+    bool testing = argc == 3 && strcmp(argv[1], "--self-test") == 0;
+    if (argc != 3) {
+        static const char usage[] = "reelrig-worker is started by reelrig and reelrigd\n";
+        return write(STDERR_FILENO, usage, sizeof usage - 1) > 0 ? 2 : 1;
+    }
+    prctl(PR_SET_PDEATHSIG, 9);
+    warm_up();
+    if (testing) {
+        worker_lock_down(&hello, 0);
+        return worker_self_test(argv[2]);
+    }
+    hello.namespaces = argv[1][0] == '1';
+    worker_lock_down(&hello, strtoull(argv[2], NULL, 10));
+    transcode_encode_message(&message, TRANSCODE_HELLO, hello, &hello);
+    worker_send(&worker, &message);
+    serve(&worker);
+    _exit(0);
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Encoded GOPs into CMAF: one initialization segment, then a fragment a task. The form is libavformat's; cut and times
+ * are the parent's. */
+#include "transcode/worker/worker.h"
+#include <libavutil/mastering_display_metadata.h>
+#include <libavutil/opt.h>
+#include <string.h>
+
+/* An edit list in the initialization segment takes back the encoder's delay and the sound's priming. Negative offsets
+ * would save it, but libavformat's own reader then shows pictures late against the sound. */
+#define CMAF_FLAGS "frag_custom+dash+skip_sidx+delay_moov+default_base_moof"
+#define IO_BYTES   65536
+
+struct worker_mux {
+    AVFormatContext *format;
+    struct rr_buf out;
+    bool begun;
+};
+
+static int take_bytes(void *ctx, uint8_t *bytes, int len)
+{
+    struct worker_mux *mux = ctx;
+    rr_buf_append(&mux->out, bytes, (size_t)len);
+    return len;
+}
+
+void worker_mux_free(struct worker_mux *mux)
+{
+    if (mux == NULL) {
+        return;
+    }
+    if (mux->format != NULL && mux->format->pb != NULL) {
+        av_freep(&mux->format->pb->buffer);
+        avio_context_free(&mux->format->pb);
+    }
+    avformat_free_context(mux->format);
+    rr_buf_clear(&mux->out);
+    rr_free(mux);
+}
+
+static AVRational ratio(uint32_t num, int den)
+{
+    return (AVRational){(int)(num > INT32_MAX ? INT32_MAX : num), den};
+}
+
+static bool add_hdr(AVStream *stream, const struct transcode_hdr *hdr)
+{
+    static const int order[3] = {2, 0, 1}; /* of G B R, for R G B */
+    if (hdr->has_mastering) {
+        AVMasteringDisplayMetadata *master = av_mastering_display_metadata_alloc();
+        if (master == NULL) {
+            return false;
+        }
+        for (int i = 0; i < 3; i++) {
+            master->display_primaries[i][0] = ratio(hdr->primaries[order[i]][0], 50000);
+            master->display_primaries[i][1] = ratio(hdr->primaries[order[i]][1], 50000);
+        }
+        master->white_point[0] = ratio(hdr->white[0], 50000);
+        master->white_point[1] = ratio(hdr->white[1], 50000);
+        master->max_luminance = ratio(hdr->luminance_max, 10000);
+        master->min_luminance = ratio(hdr->luminance_min, 10000);
+        master->has_primaries = master->has_luminance = 1;
+        if (av_stream_add_side_data(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA, (uint8_t *)master,
+                                    sizeof *master) < 0) {
+            av_free(master);
+            return false;
+        }
+    }
+    if (hdr->has_light) {
+        size_t size = 0;
+        AVContentLightMetadata *light = av_content_light_metadata_alloc(&size);
+        if (light == NULL) {
+            return false;
+        }
+        light->MaxCLL = hdr->light_max;
+        light->MaxFALL = hdr->light_mean;
+        if (av_stream_add_side_data(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL, (uint8_t *)light, size) < 0) {
+            av_free(light);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool fill_video(AVStream *stream, const struct transcode_mux *ask)
+{
+    const struct transcode_plan *plan = &ask->plan;
+    const struct transcode_rung *rung = &plan->rungs[ask->rung];
+    AVCodecParameters *shape = stream->codecpar;
+    shape->codec_type = AVMEDIA_TYPE_VIDEO;
+    shape->codec_id = AV_CODEC_ID_H264;
+    shape->width = rung->width;
+    shape->height = rung->height;
+    shape->format = plan->ten_bit ? AV_PIX_FMT_YUV420P10LE : AV_PIX_FMT_YUV420P;
+    shape->sample_aspect_ratio = stream->sample_aspect_ratio = (AVRational){rung->sar_num, rung->sar_den};
+    shape->color_range = plan->full_range ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    shape->color_primaries = plan->primaries;
+    shape->color_trc = plan->transfer;
+    shape->color_space = plan->matrix;
+    shape->chroma_location = plan->location;
+    stream->time_base = (AVRational){1, (int)plan->timescale};
+    stream->avg_frame_rate = (AVRational){(int)plan->fps_num, (int)plan->fps_den};
+    return add_hdr(stream, &plan->hdr);
+}
+
+static bool fill_audio(AVStream *stream, const struct transcode_mux *ask)
+{
+    AVCodecParameters *shape = stream->codecpar;
+    shape->codec_type = AVMEDIA_TYPE_AUDIO;
+    shape->codec_id = AV_CODEC_ID_AAC;
+    shape->profile = FF_PROFILE_AAC_LOW;
+    shape->sample_rate = (int)ask->sample_rate;
+    shape->bit_rate = ask->bit_rate;
+    shape->frame_size = (int)ask->frame_samples;
+    shape->initial_padding = (int)ask->priming;
+    shape->format = AV_SAMPLE_FMT_FLTP;
+    av_channel_layout_default(&shape->ch_layout, (int)ask->channels);
+    stream->time_base = (AVRational){1, (int)ask->sample_rate};
+    return true;
+}
+
+static enum rr_err open_mux(struct worker_mux *mux, const struct transcode_mux *ask, struct rr_fault *fault)
+{
+    bool audio = ask->rung == TRANSCODE_AUDIO_RUNG;
+    AVStream *stream = NULL;
+    AVDictionary *options = NULL;
+    int rc = avformat_alloc_output_context2(&mux->format, NULL, "mp4", NULL);
+    uint8_t *room = rc < 0 ? NULL : av_malloc(IO_BYTES);
+    if (room == NULL ||
+        (mux->format->pb = avio_alloc_context(room, IO_BYTES, 1, mux, NULL, take_bytes, NULL)) == NULL ||
+        (stream = avformat_new_stream(mux->format, NULL)) == NULL) {
+        return rr_fail(fault, RR_ERR_MEMORY, "no memory for the container");
+    }
+    mux->format->pb->seekable = 0;
+    mux->format->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT;
+    mux->format->avoid_negative_ts = AVFMT_AVOID_NEG_TS_DISABLED;
+    stream->codecpar->extradata = av_mallocz(ask->extradata_bytes + AV_INPUT_BUFFER_PADDING_SIZE);
+    if (stream->codecpar->extradata == NULL || !(audio ? fill_audio(stream, ask) : fill_video(stream, ask))) {
+        return rr_fail(fault, RR_ERR_MEMORY, "no memory for the container");
+    }
+    memcpy(stream->codecpar->extradata, ask->extradata, ask->extradata_bytes);
+    stream->codecpar->extradata_size = (int)ask->extradata_bytes;
+    av_dict_set(&options, "movflags", CMAF_FLAGS, 0);
+    av_dict_set_int(&options, "video_track_timescale", ask->plan.timescale, 0);
+    rc = avformat_write_header(mux->format, &options);
+    av_dict_free(&options);
+    return rc < 0 ? worker_fail_av(fault, rc, "the container does not begin") : RR_OK;
+}
+
+enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault)
+{
+    struct transcode_mux *ask = rr_alloc(sizeof *ask);
+    struct rr_buf message = {0};
+    struct transcode_segment_made made = {0};
+    enum rr_err err;
+    worker_mux_free(worker->mux);
+    worker->mux = NULL;
+    if (!transcode_decode_message(worker_body(worker), mux, ask) ||
+        (ask->rung != TRANSCODE_AUDIO_RUNG && ask->rung >= ask->plan.rung_count)) {
+        err = rr_fail(fault, RR_ERR_USAGE, "a mux task that does not follow its form");
+    } else {
+        worker->mux = rr_alloc(sizeof *worker->mux);
+        err = open_mux(worker->mux, ask, fault);
+    }
+    rr_free(ask);
+    if (err == RR_OK) {
+        transcode_encode_message(&message, TRANSCODE_SEGMENT_MADE, segment_made, &made);
+        worker_send(worker, &message);
+    }
+    return err;
+}
+
+/* Bytes before the first fragment: whole boxes that are neither styp, sidx, prft nor moof. */
+static size_t init_bytes(const struct rr_buf *out)
+{
+    size_t at = 0;
+    while (at + 8 <= out->len) {
+        const uint8_t *box = out->ptr + at;
+        size_t size = (size_t)box[0] << 24 | (size_t)box[1] << 16 | (size_t)box[2] << 8 | box[3];
+        if ((memcmp(box + 4, "ftyp", 4) != 0 && memcmp(box + 4, "moov", 4) != 0) || size < 8) {
+            break;
+        }
+        at += size;
+    }
+    return at;
+}
+
+static enum rr_err write_samples(struct worker_mux *mux, const struct transcode_segment *ask, int fd,
+                                 struct rr_fault *fault)
+{
+    AVPacket *packet = av_packet_alloc();
+    uint64_t offset = ask->offset;
+    enum rr_err err = packet != NULL ? RR_OK : rr_fail(fault, RR_ERR_MEMORY, "no memory for a packet");
+    for (uint32_t i = 0; i < ask->count && err == RR_OK; i++) {
+        const struct transcode_sample *sample = &ask->samples[i];
+        if (sample->bytes > (1u << 30) || av_new_packet(packet, (int)sample->bytes) < 0) {
+            err = rr_fail(fault, RR_ERR_MEMORY, "no memory for a packet of %u bytes", (unsigned)sample->bytes);
+            break;
+        }
+        err = rr_pread_full(fd, packet->data, sample->bytes, offset, fault);
+        offset += sample->bytes;
+        packet->pts = sample->pts;
+        packet->dts = sample->dts;
+        packet->duration = sample->duration;
+        packet->flags = sample->key ? AV_PKT_FLAG_KEY : 0;
+        int rc = err == RR_OK ? av_write_frame(mux->format, packet) : 0;
+        if (rc < 0) {
+            err = worker_fail_av(fault, rc, "the container refuses a packet");
+        }
+        av_packet_unref(packet);
+    }
+    av_packet_free(&packet);
+    return err;
+}
+
+static enum rr_err flush(struct worker_mux *mux, struct transcode_segment_made *made, struct rr_fault *fault)
+{
+    for (int i = 0; i < 2; i++) {
+        int rc = av_write_frame(mux->format, NULL);
+        if (rc < 0) {
+            return worker_fail_av(fault, rc, "the container does not close a fragment");
+        }
+        avio_flush(mux->format->pb);
+        made->init_bytes = mux->begun ? 0 : (uint32_t)init_bytes(&mux->out);
+        made->bytes = mux->out.len - made->init_bytes;
+        if (made->bytes > 0) { /* the first flush may give the initialization segment alone */
+            mux->begun = true;
+            return RR_OK;
+        }
+    }
+    return rr_fail(fault, RR_ERR_FORMAT, "the container gave no fragment");
+}
+
+enum rr_err worker_segment(struct worker *worker, struct rr_fault *fault)
+{
+    struct transcode_segment *ask = rr_alloc(sizeof *ask);
+    struct transcode_segment_made made = {0};
+    struct rr_buf message = {0};
+    struct worker_mux *mux = worker->mux;
+    enum rr_err err;
+    if (mux == NULL || worker->fd_count != 2 || !transcode_decode_message(worker_body(worker), segment, ask) ||
+        ask->count == 0) {
+        err = rr_fail(fault, RR_ERR_USAGE, "a segment task that does not follow its form");
+    } else {
+        mux->out.len = 0;
+        err = write_samples(mux, ask, worker->fds[0], fault);
+    }
+    if (err == RR_OK) {
+        err = flush(mux, &made, fault);
+    }
+    if (err == RR_OK) {
+        err = rr_pwrite_full(worker->fds[1], mux->out.ptr, mux->out.len, 0, fault);
+    }
+    if (err == RR_OK) {
+        transcode_encode_message(&message, TRANSCODE_SEGMENT_MADE, segment_made, &made);
+        worker_send(worker, &message);
+    }
+    rr_free(ask);
+    return err;
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One demux and one decode of the whole input, cut by presentation time into GOPs of scaled pictures. The same code,
+ * begun at a later packet, makes one GOP again for a spot check or goes on after an interruption; so nothing here may
+ * depend on where it began. What is bad is therefore kept by packet number, never by time of discovery. */
+#include "crypto/crypto.h"
+#include "transcode/worker/worker.h"
+#include <libavutil/opt.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GOP_BYTES_MAX (UINT64_C(8) << 30) /* of one rung: 2160p60 in 10 bits for 5 s */
+#define NOT_BAD       UINT32_MAX
+
+struct note {
+    struct rr_hash32 digest;
+    int64_t pts;
+    bool key;
+};
+struct room {
+    int fd;
+    uint8_t *bytes;
+    uint64_t size;
+};
+struct source {
+    struct worker *worker;
+    struct transcode_source ask;
+    struct worker_input input;
+    AVCodecContext *decoder;
+    AVPacket *packet;
+    AVFrame *frame;
+    struct worker_scale *scale;
+    struct note *notes; /* of packets first_packet .. */
+    uint32_t note_count, note_room;
+    uint32_t bad_from; /* lowest packet number with damage */
+    bool flowing;      /* the first picture that is wanted has come */
+    bool open;         /* a GOP is being filled */
+    struct transcode_gop gop;
+    uint32_t lowest; /* packet of its pictures */
+    struct room rooms[RR_RUNGS_MAX];
+    int64_t last_pts, last_duration;
+    struct transcode_end end;
+    bool done;
+};
+
+/* ---- packets ------------------------------------------------------------------------------------------ */
+
+static uint32_t packets_seen(const struct source *source)
+{
+    return source->ask.first_packet + source->note_count;
+}
+
+static void mark_bad(struct source *source, uint32_t packet)
+{
+    if (source->flowing && packet < source->bad_from) {
+        source->bad_from = packet;
+    }
+}
+
+static void hash_packet(struct rr_hash32 *out, const AVPacket *packet)
+{
+    struct rr_hasher hasher;
+    uint8_t head[20];
+    uint64_t values[2] = {(uint64_t)packet->pts, (uint64_t)packet->dts};
+    for (unsigned i = 0; i < 4; i++) {
+        head[i] = (uint8_t)((uint32_t)packet->size >> 8 * i);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        head[4 + i] = (uint8_t)(values[i / 8] >> 8 * (i % 8));
+    }
+    rr_hasher_init(&hasher, "rr.packet.v1");
+    rr_hasher_add(&hasher, head, sizeof head);
+    rr_hasher_add(&hasher, packet->data, (size_t)packet->size);
+    rr_hasher_final(&hasher, out);
+}
+
+static void note_packet(struct source *source)
+{
+    if (source->note_count == source->note_room) {
+        source->note_room = source->note_room != 0 ? source->note_room * 2 : 1024;
+        source->notes = rr_realloc(source->notes, sizeof *source->notes * source->note_room);
+    }
+    struct note *note = &source->notes[source->note_count++];
+    hash_packet(&note->digest, source->packet);
+    note->pts = source->packet->pts;
+    note->key = (source->packet->flags & AV_PKT_FLAG_KEY) != 0;
+}
+
+/* Where decoding must begin for the open GOP: the last random access point that no picture of it precedes, neither in
+ * presentation nor in decoding order. Leading pictures of an open GOP precede it in presentation: they belong to an
+ * earlier GOP of ours or are decoded by way of an earlier point. */
+static uint32_t lead_in(const struct source *source)
+{
+    if (source->bad_from <= source->gop.last) {
+        return 0;
+    }
+    for (uint32_t i = source->note_count; i-- > 0;) {
+        const struct note *note = &source->notes[i];
+        uint32_t number = source->ask.first_packet + i;
+        if (note->key && note->pts != AV_NOPTS_VALUE && note->pts <= source->gop.pts[0] && number <= source->lowest) {
+            return number;
+        }
+    }
+    return source->ask.first_packet;
+}
+
+static void hash_range(const struct source *source, struct rr_hash32 *out, uint32_t first, uint32_t last)
+{
+    struct rr_hasher hasher;
+    rr_hasher_init(&hasher, "rr.src.v1");
+    for (uint32_t i = first; i <= last; i++) {
+        rr_hasher_add(&hasher, source->notes[i - source->ask.first_packet].digest.bytes, 32);
+    }
+    rr_hasher_final(&hasher, out);
+}
+
+/* ---- GOPs --------------------------------------------------------------------------------------------- */
+
+static void close_rooms(struct source *source)
+{
+    for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
+        struct room *room = &source->rooms[i];
+        if (room->bytes != NULL) {
+            munmap(room->bytes, room->size);
+        }
+        if (room->fd >= 0) {
+            close(room->fd);
+        }
+        *room = (struct room){.fd = -1};
+    }
+}
+
+static enum rr_err open_gop(struct source *source, uint32_t cell, struct rr_fault *fault)
+{
+    struct worker *worker = source->worker;
+    struct transcode_grant grant = {0};
+    if (!worker_receive(worker)) {
+        _exit(0);
+    }
+    if (worker_kind(worker) != TRANSCODE_GRANT || !transcode_decode_message(worker_body(worker), grant, &grant) ||
+        (size_t)__builtin_popcount(grant.rungs) != worker->fd_count) {
+        return rr_fail(fault, RR_ERR_USAGE, "a grant that does not follow its form");
+    }
+    size_t used = 0;
+    for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
+        if ((grant.rungs >> i & 1) != 0) {
+            source->rooms[i].fd = worker->fds[used++];
+        }
+    }
+    worker->fd_count = 0; /* taken */
+    source->open = true;
+    source->gop.cell = cell;
+    source->gop.count = 0;
+    source->gop.concealed = 0;
+    source->gop.last = 0;
+    source->lowest = UINT32_MAX;
+    return RR_OK;
+}
+
+static void close_gop(struct source *source, int64_t end)
+{
+    struct rr_buf message = {0};
+    struct transcode_gop *gop = &source->gop;
+    gop->end = end;
+    gop->first = lead_in(source);
+    gop->unclean = source->bad_from <= gop->last;
+    if (gop->first < source->ask.first_packet) {
+        gop->first = source->ask.first_packet;
+    }
+    hash_range(source, &gop->digest, gop->first, gop->last);
+    transcode_encode_message(&message, TRANSCODE_GOP, gop, gop);
+    close_rooms(source);
+    worker_send(source->worker, &message);
+    source->open = false;
+    source->done = source->ask.one != 0;
+}
+
+/* Room for one picture more in each rung that is wanted. */
+static enum rr_err grow(struct source *source, uint8_t *out[RR_RUNGS_MAX], struct rr_fault *fault)
+{
+    for (unsigned i = 0; i < source->ask.plan.rung_count; i++) {
+        struct room *room = &source->rooms[i];
+        uint64_t frame = transcode_frame_bytes(&source->ask.plan, &source->ask.plan.rungs[i]);
+        uint64_t need = frame * (source->gop.count + 1u);
+        if (room->fd < 0) {
+            continue;
+        }
+        if (need > GOP_BYTES_MAX) {
+            return rr_fail(fault, RR_ERR_LIMIT, "GOP %u has more than %llu MiB of pictures; take a shorter GOP",
+                           (unsigned)source->gop.cell, (unsigned long long)(GOP_BYTES_MAX >> 20));
+        }
+        if (need > room->size) {
+            struct stat facts;
+            uint64_t size = frame * (source->gop.count + 16u + source->gop.count / 2);
+            if (fstat(room->fd, &facts) != 0 || (facts.st_size < (int64_t)size && ftruncate(room->fd, (off_t)size) != 0)) {
+                return rr_fail_errno(fault, "memory for the pictures of GOP %u", (unsigned)source->gop.cell);
+            }
+            size = facts.st_size > (int64_t)size ? (uint64_t)facts.st_size : size;
+            if (room->bytes != NULL) {
+                munmap(room->bytes, room->size);
+            }
+            room->bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, room->fd, 0);
+            if (room->bytes == MAP_FAILED) {
+                room->bytes = NULL;
+                return rr_fail_errno(fault, "memory for the pictures of GOP %u", (unsigned)source->gop.cell);
+            }
+            room->size = size;
+        }
+        out[i] = room->bytes + frame * source->gop.count;
+    }
+    return RR_OK;
+}
+
+static enum rr_err add_frame(struct source *source, uint32_t packet, int64_t pts, bool damaged, struct rr_fault *fault)
+{
+    struct transcode_gop *gop = &source->gop;
+    uint8_t *out[RR_RUNGS_MAX] = {0};
+    if (gop->count == TRANSCODE_FRAMES_MAX) {
+        return rr_fail(fault, RR_ERR_LIMIT, "more than %d pictures in GOP %u; take a shorter GOP", TRANSCODE_FRAMES_MAX,
+                       (unsigned)gop->cell);
+    }
+    enum rr_err err = grow(source, out, fault);
+    if (err == RR_OK) {
+        err = worker_scale_frame(source->scale, out, source->frame, fault);
+    }
+    if (err != RR_OK) {
+        return err;
+    }
+    gop->pts[gop->count++] = pts;
+    gop->last = packet > gop->last ? packet : gop->last;
+    source->lowest = packet < source->lowest ? packet : source->lowest;
+    gop->concealed += damaged ? 1 : 0;
+    source->end.frames++;
+    source->end.concealed += damaged ? 1 : 0;
+    return RR_OK;
+}
+
+/* ---- pictures ----------------------------------------------------------------------------------------- */
+
+static int64_t frame_duration(const struct source *source)
+{
+    const struct transcode_plan *plan = &source->ask.plan;
+    if (source->frame->pkt_duration > 0) {
+        return source->frame->pkt_duration;
+    }
+    int64_t ticks = transcode_rescale((int64_t)plan->tb_den * plan->fps_den, 1, (int64_t)plan->tb_num * plan->fps_num);
+    return ticks > 0 ? ticks : 1;
+}
+
+static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
+{
+    const AVFrame *frame = source->frame;
+    bool damaged = frame->decode_error_flags != 0 || (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0;
+    uint32_t packet = (uint32_t)frame->reordered_opaque;
+    int64_t pts = frame->pts != AV_NOPTS_VALUE ? frame->pts : frame->best_effort_timestamp;
+    if (packet < source->ask.first_packet || packet >= packets_seen(source)) {
+        packet = packets_seen(source) - 1;
+    }
+    bool timed = frame->pts != AV_NOPTS_VALUE;
+    if (pts == AV_NOPTS_VALUE || (source->flowing && pts <= source->last_pts)) {
+        timed = false;
+        pts = source->flowing ? source->last_pts + (pts == AV_NOPTS_VALUE ? source->last_duration : 1)
+                              : source->ask.plan.first_pts;
+    }
+    if (pts < source->ask.plan.first_pts || transcode_cell(&source->ask.plan, pts) < source->ask.first_cell) {
+        return RR_OK; /* of the lead-in */
+    }
+    uint32_t cell = transcode_cell(&source->ask.plan, pts);
+    source->flowing = true;
+    if (damaged || !timed) {
+        mark_bad(source, packet);
+    }
+    if (source->open && cell != source->gop.cell) {
+        close_gop(source, pts);
+    }
+    source->last_pts = pts;
+    source->last_duration = frame_duration(source);
+    if (source->done) {
+        return RR_OK;
+    }
+    if (source->ask.one != 0 && cell != source->ask.first_cell) {
+        return rr_fail(fault, RR_ERR_NOTFOUND, "no picture of the source falls into GOP %u",
+                       (unsigned)source->ask.first_cell);
+    }
+    enum rr_err err = source->open ? RR_OK : open_gop(source, cell, fault);
+    return err != RR_OK ? err : add_frame(source, packet, pts, damaged, fault);
+}
+
+/* NULL packet: the end. */
+static enum rr_err decode(struct source *source, const AVPacket *packet, struct rr_fault *fault)
+{
+    enum rr_err err = RR_OK;
+    int rc = avcodec_send_packet(source->decoder, packet);
+    if (rc < 0 && packet != NULL) {
+        mark_bad(source, packets_seen(source) - 1);
+    }
+    while (err == RR_OK && !source->done && (rc = avcodec_receive_frame(source->decoder, source->frame)) >= 0) {
+        err = take_frame(source, fault);
+        av_frame_unref(source->frame);
+    }
+    if (rc == AVERROR(ENOMEM)) {
+        return rr_fail(fault, RR_ERR_MEMORY, "the decoder has no memory left");
+    }
+    if (rc < 0 && rc != AVERROR(EAGAIN) && rc != AVERROR_EOF && source->note_count > 0) {
+        mark_bad(source, packets_seen(source) - 1);
+    }
+    return err;
+}
+
+static enum rr_err read_all(struct source *source, struct rr_fault *fault)
+{
+    enum rr_err err = RR_OK;
+    uint32_t skipped = 0;
+    while (err == RR_OK && !source->done && av_read_frame(source->input.format, source->packet) >= 0) {
+        if (source->packet->stream_index != source->ask.plan.video_stream) {
+            /* audio has a pass of its own */
+        } else if (skipped < source->ask.first_packet) {
+            skipped++;
+        } else {
+            source->decoder->reordered_opaque = packets_seen(source);
+            note_packet(source);
+            if ((source->packet->flags & AV_PKT_FLAG_CORRUPT) != 0) {
+                mark_bad(source, packets_seen(source) - 1);
+            }
+            err = decode(source, source->packet, fault);
+        }
+        av_packet_unref(source->packet);
+    }
+    if (err == RR_OK && !source->done) {
+        err = decode(source, NULL, fault);
+    }
+    if (err == RR_OK && source->open && !source->done) {
+        close_gop(source, source->last_pts + source->last_duration);
+    }
+    return err;
+}
+
+static enum rr_err run(struct source *source, struct rr_fault *fault)
+{
+    struct rr_buf message = {0};
+    enum rr_err err = worker_input_open(&source->input, source->worker->fds[0], fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    int stream = source->ask.plan.video_stream;
+    if (stream < 0 || stream >= (int)source->input.format->nb_streams) {
+        err = rr_fail(fault, RR_ERR_USAGE, "the plan names stream %d of %u", stream, source->input.format->nb_streams);
+    } else {
+        err = worker_decoder_open(&source->decoder, source->input.format->streams[stream], fault);
+    }
+    source->packet = av_packet_alloc();
+    source->frame = av_frame_alloc();
+    source->scale = worker_scale_new(&source->ask.plan);
+    if (err == RR_OK && (source->packet == NULL || source->frame == NULL)) {
+        err = rr_fail(fault, RR_ERR_MEMORY, "no memory for packets");
+    }
+    if (err == RR_OK) {
+        err = read_all(source, fault);
+    }
+    if (err == RR_OK && source->ask.one != 0 && !source->done && source->end.frames == 0) {
+        err = rr_fail(fault, RR_ERR_NOTFOUND, "no picture of the source falls into GOP %u",
+                      (unsigned)source->ask.first_cell);
+    }
+    if (err == RR_OK) {
+        source->end.packets = packets_seen(source);
+        transcode_encode_message(&message, TRANSCODE_END, end, &source->end);
+        worker_send(source->worker, &message);
+    }
+    return err;
+}
+
+enum rr_err worker_source(struct worker *worker, struct rr_fault *fault)
+{
+    struct source *source = rr_alloc(sizeof *source);
+    enum rr_err err;
+    int fd = -1;
+    source->worker = worker;
+    source->bad_from = NOT_BAD;
+    for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
+        source->rooms[i].fd = -1;
+    }
+    if (worker->fd_count != 1 || !transcode_decode_message(worker_body(worker), source, &source->ask)) {
+        err = rr_fail(fault, RR_ERR_USAGE, "a source task that does not follow its form");
+    } else {
+        fd = worker->fds[0];
+        worker->fd_count = 0; /* taken: later messages must not close it */
+        err = run(source, fault);
+    }
+    close_rooms(source);
+    av_packet_free(&source->packet);
+    av_frame_free(&source->frame);
+    avcodec_free_context(&source->decoder);
+    worker_input_close(&source->input);
+    worker_scale_free(source->scale);
+    if (fd >= 0) {
+        close(fd);
+    }
+    rr_free(source->notes);
+    rr_free(source);
+    return err;
+}
