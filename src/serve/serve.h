@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The door of serve, floor 5: segments out over HTTP/1.1 (spec 40). Own epoll threads; other doors (HTTP/2, 3, DPDK)
+ * are to stand behind the same request core. */
+#ifndef RR_SERVE_H
+#define RR_SERVE_H
+#include "pay/pay.h"
+#include "storage/storage.h"
+
+struct rr_serve;
+struct rr_serve_options {
+    const char *address; /* "127.0.0.1" */
+    uint16_t port;       /* 0: any free one, see rr_serve_port */
+    unsigned threads;    /* 1..64 */
+    uint64_t cache_bytes;
+    uint32_t connections_max;
+    struct rr_store *store;
+    struct rr_chain *chain;
+    struct rr_till *till;
+    const struct rr_genesis *genesis;
+    struct rr_pubkey key;   /* the rig's, for offers and puzzles */
+    uint32_t margin_blocks; /* as the till's; shown in offers */
+    const struct rr_clock *clock;
+};
+/* Binds and starts. Port taken: RR_ERR_BUSY naming address and port. All pointers borrowed until stop. */
+enum rr_err rr_serve_start(struct rr_serve **out, const struct rr_serve_options *options, struct rr_fault *fault) RR_MUST_USE;
+/* Stops accepting, lets running responses end for at most drain_ms, closes. */
+void rr_serve_stop(struct rr_serve *serve, uint64_t drain_ms);
+uint16_t rr_serve_port(const struct rr_serve *serve);
+/* A resource's manifest changed: caches of it are dropped. Any thread. */
+void rr_serve_forget(struct rr_serve *serve, const struct rr_hash32 *resource_id);
+struct rr_serve_stats {
+    uint64_t requests, bytes, segments; /* segments: whole ones completed, by ranges or at once */
+    uint64_t connections, not_found, payment_required, bad_requests, cache_hits, cache_misses;
+};
+void rr_serve_stats(struct rr_serve *serve, struct rr_serve_stats *out);
+#endif

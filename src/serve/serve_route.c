@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a path to what answers it. Knows no transport. */
+#include "serve/serve_private.h"
+#include "serve/serve_thread.h"
+#include <string.h>
+
+/* u16 count, then certificates of less than 256 bytes each (wire_pay.h). */
+#define CERTIFICATES_BYTES_MAX (2 + RR_CERTIFICATES_POST_MAX * 256)
+
+/* ---- requests ------------------------------------------------------------------------------------------ */
+struct serve_request *serve_request_new(struct rr_serve *serve, struct serve_thread *thread,
+                                        struct serve_conn *conn)
+{
+    struct serve_request *request = rr_alloc(sizeof(*request));
+    request->serve = serve;
+    request->thread = thread;
+    request->conn = conn;
+    request->reply.close = atomic_load_explicit(&serve->stopping, memory_order_relaxed);
+    thread->requests++;
+    return request;
+}
+
+void serve_request_free(struct serve_request *request)
+{
+    if (request == NULL) {
+        return;
+    }
+    request->thread->requests--;
+    if (request->body_counted > 0) {
+        atomic_fetch_sub(&request->serve->body_bytes, request->body_counted);
+    }
+    serve_resource_unref(request->resource);
+    serve_blob_unref(request->blob);
+    serve_blob_unref(request->reply.body);
+    rr_free(request->slice_keys);
+    rr_buf_clear(&request->bytes);
+    rr_buf_clear(&request->body);
+    rr_free(request);
+}
+
+struct rr_slice serve_request_field(const struct serve_request *request, enum serve_field field)
+{
+    return serve_span_of(&request->bytes, request->head.fields[field]);
+}
+
+static void work(struct serve_job *job)
+{
+    struct serve_request *request = (struct serve_request *)job;
+    request->blocking(request);
+    serve_request_wake(request);
+}
+
+void serve_request_block(struct serve_request *request,
+                         void (*blocking)(struct serve_request *request),
+                         void (*resume)(struct serve_request *request))
+{
+    request->job.work = work;
+    request->blocking = blocking;
+    request->resume = resume;
+    if (!serve_workers_submit(request->serve->workers, &request->job)) {
+        serve_reply_error(request, 503, "busy", "Too much is waiting already; try again in a moment.");
+    }
+}
+
+/* ---- routes ------------------------------------------------------------------------------------------------ */
+static bool skip(struct rr_slice *path, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    if (path->len < len || memcmp(path->ptr, prefix, len) != 0) {
+        return false;
+    }
+    path->ptr += len;
+    path->len -= len;
+    return true;
+}
+
+static bool is(struct rr_slice path, const char *text)
+{
+    return rr_slice_equal(path, rr_slice_str(text));
+}
+
+/* 64 hex digits, then the end or a slash. */
+static bool skip_id(struct serve_request *request, struct rr_slice *path)
+{
+    if (path->len < 64 || (path->len > 64 && path->ptr[64] != '/') ||
+        !rr_unhex_slice(request->id.bytes, 32, rr_slice_of(path->ptr, 64))) {
+        return false;
+    }
+    path->ptr += 64;
+    path->len -= 64;
+    return true;
+}
+
+static bool find_resource_route(struct serve_request *request, struct rr_slice path)
+{
+    if (path.len == 0) {
+        request->route = SERVE_ROUTE_RESOURCES;
+        return true;
+    }
+    if (!skip(&path, "/") || !skip_id(request, &path)) {
+        return false;
+    }
+    if (is(path, "/manifest")) {
+        request->route = SERVE_ROUTE_MANIFEST;
+        return true;
+    }
+    if (is(path, "/offer")) {
+        request->route = SERVE_ROUTE_OFFER;
+        return true;
+    }
+    request->route = SERVE_ROUTE_HLS;
+    bool hls = skip(&path, "/hls/");
+    request->rest = path;
+    return hls;
+}
+
+static bool find_ledger_route(struct serve_request *request, struct rr_slice path)
+{
+    static const struct {
+        const char *name;
+        enum serve_route route;
+    } plain[] = {{"tip", SERVE_ROUTE_TIP},
+                 {"genesis", SERVE_ROUTE_GENESIS},
+                 {"headers", SERVE_ROUTE_HEADERS},
+                 {"transactions", SERVE_ROUTE_TRANSACTIONS}},
+      with_id[] = {{"transactions/", SERVE_ROUTE_TRANSACTION},
+                   {"proof/", SERVE_ROUTE_PROOF},
+                   {"pools/", SERVE_ROUTE_POOL}};
+    for (size_t i = 0; i < RR_COUNT(plain); i++) {
+        if (is(path, plain[i].name)) {
+            request->route = plain[i].route;
+            return true;
+        }
+    }
+    for (size_t i = 0; i < RR_COUNT(with_id); i++) {
+        if (skip(&path, with_id[i].name)) {
+            request->route = with_id[i].route;
+            return skip_id(request, &path) && path.len == 0;
+        }
+    }
+    request->route = SERVE_ROUTE_ACCOUNT;
+    bool account = skip(&path, "account/");
+    request->rest = path;
+    return account && path.len > 0;
+}
+
+static bool find_route(struct serve_request *request)
+{
+    struct rr_slice path = serve_span_of(&request->bytes, request->head.path);
+    if (is(path, "/healthz")) {
+        request->route = SERVE_ROUTE_HEALTH;
+        return true;
+    }
+    if (is(path, "/v1/sessions")) {
+        request->route = SERVE_ROUTE_SESSIONS;
+        return true;
+    }
+    if (is(path, "/v1/certificates")) {
+        request->route = SERVE_ROUTE_CERTIFICATES;
+        return true;
+    }
+    return skip(&path, "/v1/ledger/") ? find_ledger_route(request, path)
+           : skip(&path, "/v1/resources") && find_resource_route(request, path);
+}
+
+/* Longest body of a POST there; 0: none is taken. */
+static uint64_t body_limit(enum serve_route route)
+{
+    switch (route) {
+    case SERVE_ROUTE_SESSIONS:
+        return RR_SESSION_REQUEST_MAX;
+    case SERVE_ROUTE_CERTIFICATES:
+        return CERTIFICATES_BYTES_MAX;
+    case SERVE_ROUTE_TRANSACTIONS:
+        return RR_TX_BYTES_MAX;
+    case SERVE_ROUTE_HEALTH:
+    case SERVE_ROUTE_RESOURCES:
+    case SERVE_ROUTE_MANIFEST:
+    case SERVE_ROUTE_OFFER:
+    case SERVE_ROUTE_HLS:
+    case SERVE_ROUTE_TIP:
+    case SERVE_ROUTE_GENESIS:
+    case SERVE_ROUTE_ACCOUNT:
+    case SERVE_ROUTE_TRANSACTION:
+    case SERVE_ROUTE_PROOF:
+    case SERVE_ROUTE_HEADERS:
+    case SERVE_ROUTE_POOL:
+        break;
+    }
+    return 0;
+}
+
+/* [Fetch, 4.9]: what a page of another origin may send; * does not stand for Authorization. */
+static void reply_preflight(struct serve_request *request)
+{
+    serve_reply_begin(request, 204);
+    serve_reply_field(request,
+                      "Allow: GET, HEAD, POST, OPTIONS\r\n"
+                      "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"
+                      "Access-Control-Allow-Headers: Range, Reelrig-Payment, Content-Type, "
+                      "Authorization, If-None-Match, If-Range\r\n"
+                      "Access-Control-Max-Age: 86400");
+    serve_reply_end(request, NULL, 0, 0);
+}
+
+void serve_route_open(struct serve_request *request, uint64_t *body_max)
+{
+    enum serve_method method = request->head.method;
+    *body_max = 0;
+    if (method == SERVE_OTHER) {
+        serve_reply_error(request, 501, "method", "This method is not known here.");
+        return;
+    }
+    if (method == SERVE_OPTIONS) {
+        reply_preflight(request);
+        return;
+    }
+    if (!find_route(request)) {
+        serve_reply_error(request, 404, "not_found", "There is nothing at this path.");
+        return;
+    }
+    *body_max = body_limit(request->route);
+    bool post = *body_max > 0;
+    if (post ? method != SERVE_POST : method != SERVE_GET && method != SERVE_HEAD) {
+        serve_reply_error(request, 405, "method", "This path does not take this method.");
+    }
+}
+
+/* ---- what needs no resource ----------------------------------------------------------------------------------- */
+static void open_session(struct serve_request *request)
+{
+    struct rr_serve *serve = request->serve;
+    struct rr_session_request asked = {0};
+    struct rr_session_answer answer;
+    struct serve_resource *resource = NULL;
+    struct rr_buf text = {0};
+    enum rr_err err = rr_session_request_decode(&asked, rr_buf_slice(&request->body), &request->fault);
+    if (err == RR_OK) {
+        err = serve_resources_load(serve->resources, &resource, &asked.resource_id, &request->fault);
+    }
+    if (err == RR_OK) {
+        err = rr_till_open_session(serve->options.till, &answer, &asked, &resource->manifest,
+                                   &request->fault);
+    }
+    if (err == RR_OK) {
+        rr_session_answer_encode(&text, &answer);
+        request->blob = serve_blob_new(&text);
+    }
+    request->err = err;
+    serve_resource_unref(resource);
+    rr_session_request_clear(&asked);
+}
+
+static void reply_session(struct serve_request *request)
+{
+    if (request->err != RR_OK) {
+        serve_reply_fault(request, request->err, &request->fault);
+        return;
+    }
+    struct serve_blob *blob = request->blob;
+    request->blob = NULL;
+    serve_reply_begin(request, 200);
+    serve_reply_field(request, "Content-Type: application/octet-stream\r\nCache-Control: no-store");
+    serve_reply_end(request, blob, 0, blob->len);
+}
+
+static void add_certificates(struct serve_request *request)
+{
+    struct rr_certificate *list = NULL;
+    uint32_t count = 0;
+    uint32_t accepted = 0;
+    struct rr_buf text = {0};
+    enum rr_err err = rr_certificates_decode(&list, &count, rr_buf_slice(&request->body),
+                                             &request->fault);
+    if (err == RR_OK) {
+        err = rr_till_add_certificates(request->serve->options.till, list, count, &accepted,
+                                       &request->fault);
+    }
+    if (err == RR_OK) {
+        const struct serve_number member = {"accepted", NULL, accepted};
+        serve_json_flat(&text, &member, 1);
+        request->blob = serve_blob_new(&text);
+    }
+    request->err = err;
+    rr_free(list);
+}
+
+static void list_resources(struct serve_request *request)
+{
+    struct rr_buf text = {0};
+    request->err = serve_json_resources(&text, request->serve, &request->fault);
+    if (request->err == RR_OK) {
+        request->blob = serve_blob_new(&text);
+    } else {
+        rr_buf_clear(&text);
+    }
+}
+
+static void reply_json(struct serve_request *request)
+{
+    if (request->err != RR_OK) {
+        serve_reply_fault(request, request->err, &request->fault);
+        return;
+    }
+    struct serve_blob *blob = request->blob;
+    request->blob = NULL;
+    serve_reply_begin(request, 200);
+    serve_reply_field(request, "Content-Type: application/json\r\nCache-Control: no-store");
+    serve_reply_end(request, blob, 0, blob->len);
+}
+
+void serve_route_run(struct serve_request *request)
+{
+    struct rr_buf text = {0};
+    const struct serve_number ok = {"status", "ok", 0};
+    switch (request->route) {
+    case SERVE_ROUTE_HEALTH:
+        serve_json_flat(&text, &ok, 1);
+        serve_reply_bytes(request, 200, "application/json", "no-store", &text);
+        return;
+    case SERVE_ROUTE_RESOURCES:
+        serve_request_block(request, list_resources, reply_json);
+        return;
+    case SERVE_ROUTE_SESSIONS:
+        serve_request_block(request, open_session, reply_session);
+        return;
+    case SERVE_ROUTE_CERTIFICATES:
+        serve_request_block(request, add_certificates, reply_json);
+        return;
+    case SERVE_ROUTE_MANIFEST:
+    case SERVE_ROUTE_OFFER:
+    case SERVE_ROUTE_HLS:
+        serve_resource_run(request);
+        return;
+    case SERVE_ROUTE_TIP:
+    case SERVE_ROUTE_GENESIS:
+    case SERVE_ROUTE_ACCOUNT:
+    case SERVE_ROUTE_TRANSACTIONS:
+    case SERVE_ROUTE_TRANSACTION:
+    case SERVE_ROUTE_PROOF:
+    case SERVE_ROUTE_HEADERS:
+    case SERVE_ROUTE_POOL:
+        serve_ledger_run(request);
+        return;
+    }
+}
