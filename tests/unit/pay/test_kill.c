@@ -37,8 +37,9 @@ static void acknowledged(void *ctx, enum rr_err result)
     if (result != RR_OK) {
         _exit(4);
     }
-    charge->report.acknowledged = 1;
-    report(charge->fd, &charge->report);
+    struct report line = charge->report;
+    line.acknowledged = 1;
+    report(charge->fd, &line);
     atomic_fetch_sub(charge->in_flight, 1);
     rr_free(charge);
 }
@@ -88,7 +89,8 @@ static _Noreturn void child(struct world *world, struct rr_purse **purses, int f
         }
         *charge = (struct child_charge){
             .fd = fd, .report = {(uint32_t)viewer, header.depth, 0}, .in_flight = &in_flight};
-        report(fd, &charge->report);
+        struct report line = charge->report;
+        report(fd, &line);
         uint64_t key = header.depth;
         atomic_fetch_add(&in_flight, 1);
         rr_till_charge(world->till, &header, &world->manifest.resource_id, &key, 1, acknowledged,
