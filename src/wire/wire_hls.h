@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* HLS playlists (RFC 8216bis, version 7, fMP4) as a view of a manifest. Enter by wire.h. */
+#ifndef RR_WIRE_HLS_H
+#define RR_WIRE_HLS_H
+#include "wire/wire_media.h"
+
+/* Appends the multivariant playlist: video renditions highest first with BANDWIDTH,
+ * AVERAGE-BANDWIDTH, CODECS (video and audio), RESOLUTION, FRAME-RATE, VIDEO-RANGE; audio as a
+ * group; audio only works. URIs are
+ * "<name>/index.m3u8". */
+void rr_hls_master(struct rr_buf *out, const struct rr_manifest *manifest);
+/* Appends the media playlist of one rendition: EXT-X-MAP "init.mp4", segments "seg_%05u.m4s", VOD,
+ * ENDLIST. */
+void rr_hls_media(struct rr_buf *out, const struct rr_rendition *rendition);
+/* Splits "master.m3u8", "<name>/index.m3u8", "<name>/init.mp4", "<name>/seg_NNNNN.m4s". */
+enum rr_hls_kind { RR_HLS_MASTER, RR_HLS_MEDIA, RR_HLS_INIT, RR_HLS_SEGMENT };
+struct rr_hls_ref {
+    enum rr_hls_kind kind;
+    uint32_t rendition, segment;
+};
+/* False when the path names nothing in the manifest. */
+bool rr_hls_find(struct rr_hls_ref *out, const struct rr_manifest *manifest,
+                 struct rr_slice path) RR_MUST_USE;
+#endif
