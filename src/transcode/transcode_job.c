@@ -81,13 +81,16 @@ static enum rr_err check_extradata(struct transcode_job *job, unsigned rung, uin
     return RR_OK;
 }
 
+/* How many places a picture is decoded after its turn to be shown, at most. */
 static void note_reorder(struct transcode_job *job, uint32_t gop, const struct transcode_packets *packets)
 {
     const struct transcode_gop_facts *facts = &job->gops[gop].facts;
     for (uint32_t i = 0; i < packets->count; i++) {
-        int64_t turn = (facts->pts[i] - facts->pts[0]) * job->plan.ticks;
-        int64_t ahead = turn - packets->packets[i].pts;
-        job->reorder = ahead > job->reorder ? ahead : job->reorder;
+        uint32_t late = 0;
+        while (late < i && (facts->pts[i - late] - facts->pts[0]) * job->plan.ticks > packets->packets[i].pts) {
+            late++;
+        }
+        job->reorder = late > job->reorder ? late : job->reorder;
     }
 }
 

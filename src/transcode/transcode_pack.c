@@ -139,23 +139,42 @@ static void fill_rates(const struct transcode_job *job, struct rr_transcode_rend
 /* ---- pictures --------------------------------------------------------------------------------------------- */
 
 
-/* Decoding times: the i-th picture to decode gets the time of the i-th to show, so that segments begin at their first
- * picture's time and last as long as their pictures; all are set back by the same time, the least that keeps them from
- * passing the showing times, and the edit list takes that back. */
-static void fill_samples(const struct transcode_job *job, const struct transcode_gop_facts *facts,
-                         const struct transcode_packets *packets, struct transcode_segment *segment)
+/* Decoding time of the i-th packet of a GOP in output ticks: the time of the picture that is shown `reorder` places
+ * before the i-th. Counted in pictures, not in time, because ffmpeg takes a decoding time that lags far behind for a
+ * jump of the clock. Before the first picture the clock runs at the mean rate; an edit list takes that start back. */
+static int64_t decode_time(const struct transcode_job *job, uint32_t gop, uint32_t i)
 {
     int64_t ticks = job->plan.ticks;
-    int64_t start = (facts->pts[0] - job->plan.origin) * ticks;
+    int64_t place = (int64_t)i - job->reorder;
+    while (place < 0 && gop > 0) {
+        place += job->gops[--gop].facts.count;
+    }
+    const struct transcode_gop_facts *facts = &job->gops[gop].facts;
+    if (place < 0) {
+        int64_t step = transcode_rescale(job->plan.timescale, job->plan.fps_den, job->plan.fps_num);
+        return (facts->pts[0] - job->plan.origin) * ticks + place * (step > 0 ? step : 1);
+    }
+    return ((place < facts->count ? facts->pts[place] : facts->end) - job->plan.origin) * ticks;
+}
+
+static void fill_samples(const struct transcode_job *job, uint32_t gop, const struct transcode_packets *packets,
+                         struct transcode_segment *segment)
+{
+    const struct transcode_gop_facts *facts = &job->gops[gop].facts;
+    int64_t start = (facts->pts[0] - job->plan.origin) * job->plan.ticks;
     segment->count = packets->count;
     for (uint32_t i = 0; i < packets->count; i++) {
         struct transcode_sample *sample = &segment->samples[i];
-        int64_t shown = (facts->pts[i] - job->plan.origin) * ticks;
-        int64_t next = i + 1 < packets->count ? facts->pts[i + 1] : facts->end;
+        int64_t next = decode_time(job, gop, i + 1);
+        if (gop + 1 == job->gop_count && i + 1 == packets->count) {
+            /* The track lasts as long as its pictures. */
+            int64_t shown = (facts->end - job->gops[0].facts.pts[0]) * job->plan.ticks;
+            next = decode_time(job, 0, 0) + shown;
+        }
         sample->bytes = packets->packets[i].bytes;
         sample->pts = start + packets->packets[i].pts;
-        sample->dts = shown - job->reorder;
-        sample->duration = (uint32_t)((next - job->plan.origin) * ticks - shown);
+        sample->dts = decode_time(job, gop, i);
+        sample->duration = next > sample->dts ? (uint32_t)(next - sample->dts) : 1;
         sample->key = packets->packets[i].key;
     }
 }
@@ -183,7 +202,7 @@ static enum rr_err pack_gop(struct packer *packer, unsigned rung, uint32_t gop, 
     }
     if (err == RR_OK) {
         packer->segment->offset = offset;
-        fill_samples(job, facts, packer->packets, packer->segment);
+        fill_samples(job, gop, packer->packets, packer->segment);
         uint64_t start = (uint64_t)(facts->pts[0] - job->plan.origin) * job->plan.ticks;
         err = add_segment(packer, fd, start, (uint64_t)(facts->end - facts->pts[0]) * job->plan.ticks, fault);
     }
@@ -214,6 +233,7 @@ static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fa
     info->video_range = plan->transfer == 16 ? 1 : plan->transfer == 18 ? 2 : 0; /* H.273: PQ, HLG */
     info->timescale = plan->timescale;
     packer->mux->rung = (uint8_t)rung;
+    packer->mux->start = (job->gops[0].facts.pts[0] - plan->origin) * (int64_t)plan->ticks;
     packer->mux->extradata_bytes = (uint32_t)extradata->len;
     memcpy(packer->mux->extradata, extradata->ptr, extradata->len);
     err = open_session(packer, fault);
@@ -302,6 +322,7 @@ static enum rr_err pack_audio(struct packer *packer, struct rr_fault *fault)
     info->channels = (uint16_t)sound->channels;
     info->sample_rate = info->timescale = sound->sample_rate;
     packer->mux->rung = TRANSCODE_AUDIO_RUNG;
+    packer->mux->start = 0;
     packer->mux->sample_rate = sound->sample_rate;
     packer->mux->channels = sound->channels;
     packer->mux->frame_samples = sound->frame_samples;

@@ -126,7 +126,7 @@ struct transcode_job {
     uint32_t gop_count, gop_room, expected_gops;
     bool source_done;
     struct rr_buf extradata[RR_RUNGS_MAX]; /* parameter sets of each rung */
-    int64_t reorder; /* output ticks that any picture is decoded ahead of its turn */
+    uint32_t reorder; /* places that any picture is decoded after its turn to be shown */
     struct transcode_sound *sound;         /* owned; NULL: no audio */
     bool sound_done;
     uint64_t sound_offset;  /* of its payload in its file */

@@ -309,6 +309,7 @@ void transcode_code_mux(struct transcode_coder *coder, struct transcode_mux *m)
 {
     transcode_code_plan(coder, &m->plan);
     code_u8(coder, &m->rung, UINT8_MAX);
+    code_time(coder, &m->start);
     code_u32(coder, &m->sample_rate, 1000000);
     code_u32(coder, &m->channels, 64);
     code_u32(coder, &m->frame_samples, 65536);

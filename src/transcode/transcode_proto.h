@@ -146,6 +146,7 @@ struct transcode_sound {
 struct transcode_mux {
     struct transcode_plan plan;
     uint8_t rung; /* TRANSCODE_AUDIO_RUNG: audio */
+    int64_t start; /* of the first sample, output ticks */
     uint32_t sample_rate, channels, frame_samples, priming, bit_rate;
     uint32_t extradata_bytes;
     uint8_t extradata[TRANSCODE_EXTRADATA_MAX];

@@ -3,11 +3,13 @@
 #include "crypto/crypto.h"
 #include "transcode/worker/worker.h"
 #include <errno.h>
+#include <iconv.h>
 #include <libavutil/cpu.h>
 #include <libavutil/log.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 /* libav's own callback asks the terminal for colours by ioctl, which the sandbox answers with death; and its lines
@@ -18,6 +20,16 @@ static void drop_line(void *ctx, int level, const char *format, va_list args)
     (void)level;
     (void)format;
     (void)args;
+}
+
+/* Stands before libc's: that one opens conversion tables, and libavformat asks for it only for names of TV stations. */
+RR_API iconv_t iconv_open(const char *to, const char *from);
+RR_API iconv_t iconv_open(const char *to, const char *from)
+{
+    (void)to;
+    (void)from;
+    errno = EINVAL;
+    return (iconv_t)-1; /* the documented answer for an unknown encoding */
 }
 
 static void drop_fds(struct worker *worker)
@@ -101,6 +113,8 @@ static void serve(struct worker *worker)
 /* What libraries look up once and keep, while that still works. */
 static void warm_up(void)
 {
+    setenv("TZ", "UTC0", 1); /* else each look at the calendar opens a file */
+    tzset();
     av_log_set_callback(drop_line);
     rr_crypto_init();
     av_get_cpu_flags();

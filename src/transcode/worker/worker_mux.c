@@ -14,6 +14,7 @@
 struct worker_mux {
     AVFormatContext *format;
     struct rr_buf out;
+    int64_t start; /* taken off the samples' times, added to the fragments' */
     bool begun;
 };
 
@@ -160,6 +161,7 @@ enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault)
         err = rr_fail(fault, RR_ERR_USAGE, "a mux task that does not follow its form");
     } else {
         worker->mux = rr_alloc(sizeof *worker->mux);
+        worker->mux->start = ask->start;
         err = open_mux(worker->mux, ask, fault);
     }
     rr_free(ask);
@@ -170,13 +172,43 @@ enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault)
     return err;
 }
 
-/* Bytes before the first fragment: whole boxes that are neither styp, sidx, prft nor moof. */
+static size_t box_bytes(const uint8_t *box)
+{
+    return (size_t)box[0] << 24 | (size_t)box[1] << 16 | (size_t)box[2] << 8 | box[3];
+}
+
+/* Adds start to the time of each track fragment below. A track that begins late is told so here and not by an empty
+ * edit, because Chromium reads the first edit only and would lose the encoder's delay. */
+static void move_fragments(uint8_t *boxes, size_t len, int64_t start)
+{
+    for (size_t at = 0, size; at + 8 <= len; at += size) {
+        uint8_t *box = boxes + at;
+        size = box_bytes(box);
+        if (size < 8 || size > len - at) {
+            return;
+        }
+        if (memcmp(box + 4, "moof", 4) == 0 || memcmp(box + 4, "traf", 4) == 0) {
+            move_fragments(box + 8, size - 8, start);
+        } else if (memcmp(box + 4, "tfdt", 4) == 0 && size == 20 && box[8] == 1) {
+            uint64_t time = 0;
+            for (unsigned i = 0; i < 8; i++) {
+                time = time << 8 | box[12 + i];
+            }
+            time += (uint64_t)start;
+            for (unsigned i = 0; i < 8; i++) {
+                box[12 + i] = (uint8_t)(time >> 8 * (7 - i));
+            }
+        }
+    }
+}
+
+/* Bytes before the first fragment. */
 static size_t init_bytes(const struct rr_buf *out)
 {
     size_t at = 0;
     while (at + 8 <= out->len) {
         const uint8_t *box = out->ptr + at;
-        size_t size = (size_t)box[0] << 24 | (size_t)box[1] << 16 | (size_t)box[2] << 8 | box[3];
+        size_t size = box_bytes(box);
         if ((memcmp(box + 4, "ftyp", 4) != 0 && memcmp(box + 4, "moov", 4) != 0) || size < 8) {
             break;
         }
@@ -199,8 +231,8 @@ static enum rr_err write_samples(struct worker_mux *mux, const struct transcode_
         }
         err = rr_pread_full(fd, packet->data, sample->bytes, offset, fault);
         offset += sample->bytes;
-        packet->pts = sample->pts;
-        packet->dts = sample->dts;
+        packet->pts = sample->pts - mux->start;
+        packet->dts = sample->dts - mux->start;
         packet->duration = sample->duration;
         packet->flags = sample->key ? AV_PKT_FLAG_KEY : 0;
         int rc = err == RR_OK ? av_write_frame(mux->format, packet) : 0;
@@ -225,6 +257,7 @@ static enum rr_err flush(struct worker_mux *mux, struct transcode_segment_made *
         made->bytes = mux->out.len - made->init_bytes;
         if (made->bytes > 0) { /* the first flush may give the initialization segment alone */
             mux->begun = true;
+            move_fragments(mux->out.ptr + made->init_bytes, made->bytes, mux->start);
             return RR_OK;
         }
     }
