@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "serve/serve_private.h"
 #include "proof/proof.h"
+#include "serve/serve_private.h"
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -12,10 +12,10 @@
 #define THREADS_MAX 64
 #define BACKLOG     4096
 /* Blocking calls at the same time: disks like a few, and sessions share one group commit. Ours. */
-#define WORKERS     8
-#define POLL_MS     5
+#define WORKERS 8
+#define POLL_MS 5
 
-/* ---- what the chain says ----------------------------------------------------------------------------- */
+/* ---- what the chain says -------------------------------------------------------------- */
 static enum rr_err read_view(struct rr_serve *serve, struct serve_view *out, struct rr_fault *fault)
 {
     const struct rr_genesis *genesis = serve->options.genesis;
@@ -39,8 +39,7 @@ static enum rr_err read_view(struct rr_serve *serve, struct serve_view *out, str
 
 static void renew_view(struct serve_job *job)
 {
-    struct rr_serve *serve =
-        (struct rr_serve *)((char *)job - offsetof(struct rr_serve, view_job));
+    struct rr_serve *serve = (struct rr_serve *)((char *)job - offsetof(struct rr_serve, view_job));
     struct rr_chain_tip tip;
     struct serve_view view;
     struct rr_fault fault;
@@ -48,7 +47,8 @@ static void renew_view(struct serve_job *job)
     pthread_mutex_lock(&serve->view_lock);
     bool same = rr_hash32_equal(&tip.hash, &serve->view.tip.hash);
     pthread_mutex_unlock(&serve->view_lock);
-    if (!same && read_view(serve, &view, &fault) == RR_OK) { /* else a block was taken back: next time */
+    if (!same &&
+        read_view(serve, &view, &fault) == RR_OK) { /* else a block was taken back: next time */
         pthread_mutex_lock(&serve->view_lock);
         serve->view = view;
         pthread_mutex_unlock(&serve->view_lock);
@@ -73,21 +73,23 @@ void serve_view_renew(struct rr_serve *serve)
     }
 }
 
-/* ---- sockets --------------------------------------------------------------------------------------------- */
+/* ---- sockets -------------------------------------------------------------------------- */
 static enum rr_err bind_fault(struct rr_fault *fault, const struct rr_serve_options *options,
                               unsigned port)
 {
     if (errno == EADDRINUSE) {
-        return rr_fail(fault, RR_ERR_BUSY,
-                       "%s port %u is in use by another program; stop it, or set another serve.port",
-                       options->address, port);
+        return rr_fail(
+            fault, RR_ERR_BUSY,
+            "%s port %u is in use by another program; stop it, or set another serve.port",
+            options->address, port);
     }
     if (errno == EACCES) {
         return rr_fail(fault, RR_ERR_UNSUPPORTED,
                        "%s port %u may not be opened by this user; set a serve.port above 1023",
                        options->address, port);
     }
-    return rr_fail_errno(fault, "cannot listen on %s port %u; set serve.address to one of this machine",
+    return rr_fail_errno(fault,
+                         "cannot listen on %s port %u; set serve.address to one of this machine",
                          options->address, port);
 }
 
@@ -148,8 +150,8 @@ static void close_all(int *listeners, unsigned count)
     }
 }
 
-/* Another process of this user could share a port through SO_REUSEPORT unseen; a socket that listens without it, for a
- * moment, finds out. */
+/* Another process of this user could share a port through SO_REUSEPORT unseen; a socket that
+ * listens without it, for a moment, finds out. */
 static enum rr_err check_unused(const struct rr_serve_options *options, struct rr_fault *fault)
 {
     int fd;
@@ -180,7 +182,7 @@ static enum rr_err listen_all(struct rr_serve *serve, int *listeners, struct rr_
     return err;
 }
 
-/* ---- start and stop ------------------------------------------------------------------------------------------ */
+/* ---- start and stop ------------------------------------------------------------------- */
 static enum rr_err start_threads(struct rr_serve *serve, struct rr_fault *fault)
 {
     int listeners[THREADS_MAX];
@@ -192,8 +194,8 @@ static enum rr_err start_threads(struct rr_serve *serve, struct rr_fault *fault)
     while (err == RR_OK && started < serve->options.threads) {
         serve->threads[started] = serve_thread_start(serve, started, listeners[started]);
         if (serve->threads[started] == NULL) {
-            err = rr_fail(fault, RR_ERR_MEMORY, "cannot start serving thread %u; see ulimit -u and -n",
-                          started);
+            err = rr_fail(fault, RR_ERR_MEMORY,
+                          "cannot start serving thread %u; see ulimit -u and -n", started);
         } else {
             listeners[started++] = -1; /* the thread's from now on */
         }
@@ -277,7 +279,7 @@ void rr_serve_stop(struct rr_serve *serve, uint64_t drain_ms)
     clear(serve);
 }
 
-/* ---- the rest of the door ---------------------------------------------------------------------------------------- */
+/* ---- the rest of the door ------------------------------------------------------------- */
 uint16_t rr_serve_port(const struct rr_serve *serve)
 {
     return serve->port;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The door of serve, floor 5: segments out over HTTP/1.1 (spec 40). Own epoll threads; other doors (HTTP/2, 3, DPDK)
- * are to stand behind the same request core. */
+/* The door of serve, floor 5: segments out over HTTP/1.1 (spec 40). Own epoll threads; other doors
+ * (HTTP/2, 3, DPDK) are to stand behind the same request core. */
 #ifndef RR_SERVE_H
 #define RR_SERVE_H
 #include "pay/pay.h"
@@ -21,8 +21,10 @@ struct rr_serve_options {
     uint32_t margin_blocks; /* as the till's; shown in offers */
     const struct rr_clock *clock;
 };
-/* Binds and starts. Port taken: RR_ERR_BUSY naming address and port. All pointers borrowed until stop. */
-enum rr_err rr_serve_start(struct rr_serve **out, const struct rr_serve_options *options, struct rr_fault *fault) RR_MUST_USE;
+/* Binds and starts. Port taken: RR_ERR_BUSY naming address and port. All pointers borrowed until
+ * stop. */
+enum rr_err rr_serve_start(struct rr_serve **out, const struct rr_serve_options *options,
+                           struct rr_fault *fault) RR_MUST_USE;
 /* Stops accepting, lets running responses end for at most drain_ms, closes. */
 void rr_serve_stop(struct rr_serve *serve, uint64_t drain_ms);
 uint16_t rr_serve_port(const struct rr_serve *serve);

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whole segments by their digest, in one bounded memory. Eviction is CLOCK with two bits: a hit raises, the hand lowers.
- * The store is read outside the lock, once for however many wait. */
+/* Whole segments by their digest, in one bounded memory. Eviction is CLOCK with two bits: a hit
+ * raises, the hand lowers. The store is read outside the lock, once for however many wait. */
 #include "serve/serve_private.h"
 #include <string.h>
 
-RR_COUNTER(cache_hits, "reelrig_serve_cache_hits_total", "Segments found in memory or already being read")
+RR_COUNTER(cache_hits, "reelrig_serve_cache_hits_total",
+           "Segments found in memory or already being read")
 RR_COUNTER(cache_misses, "reelrig_serve_cache_misses_total", "Segments read from the store")
 
-#define BUCKETS 4096
+#define BUCKETS       4096
 #define FREQUENCY_MAX 3
-/* Beyond the configured bytes, memory that slow readers still hold may grow to this before new reads are refused: twice
- * the cache, but at least room for a few segments. Ours. */
+/* Beyond the configured bytes, memory that slow readers still hold may grow to this before new
+ * reads are refused: twice the cache, but at least room for a few segments. Ours. */
 #define SPARE_BYTES_MIN (64u << 20)
 
 struct entry {
@@ -48,7 +49,7 @@ struct serve_cache *serve_cache_new(struct rr_store *store, struct serve_workers
     return cache;
 }
 
-/* ---- table and ring; under the lock ------------------------------------------------------------------ */
+/* ---- table and ring; under the lock --------------------------------------------------- */
 static struct entry **place_of(struct serve_cache *cache, const struct rr_hash32 *digest)
 {
     uint32_t bucket = (uint32_t)(digest->bytes[0] | digest->bytes[1] << 8) % BUCKETS;
@@ -122,20 +123,22 @@ void serve_cache_stats(struct serve_cache *cache, uint64_t *hits, uint64_t *miss
     pthread_mutex_unlock(&cache->lock);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------- */
-static enum rr_err read_segment(struct entry *entry, struct serve_blob **out, struct rr_fault *fault)
+/* ---- reading -------------------------------------------------------------------------- */
+static enum rr_err read_segment(struct entry *entry, struct serve_blob **out,
+                                struct rr_fault *fault)
 {
     const struct rr_segment *segment = entry->segment;
     const struct rr_object *object = &entry->resource->manifest.objects[segment->object];
     struct rr_buf bytes = {.ptr = rr_alloc_aligned(segment->bytes), .len = segment->bytes};
     struct rr_hash32 digest;
-    enum rr_err err = rr_store_read(entry->cache->store, object, segment->offset, bytes.ptr,
-                                    bytes.len, fault);
+    enum rr_err err =
+        rr_store_read(entry->cache->store, object, segment->offset, bytes.ptr, bytes.len, fault);
     if (err == RR_OK) {
         rr_segment_digest(&digest, rr_buf_slice(&bytes));
         if (!rr_hash32_equal(&digest, &entry->digest)) {
-            err = rr_fail(fault, RR_ERR_DAMAGED,
-                          "the store's bytes of a segment are not those of the manifest; publish it again");
+            err = rr_fail(
+                fault, RR_ERR_DAMAGED,
+                "the store's bytes of a segment are not those of the manifest; publish it again");
         }
     }
     if (err != RR_OK) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One TCP connection of HTTP/1.1. One request at a time: the next of a pipeline is parsed when the reply before it is
- * written, so replies keep their order and a peer can make us hold one request, not many. */
+/* One TCP connection of HTTP/1.1. One request at a time: the next of a pipeline is parsed when the
+ * reply before it is written, so replies keep their order and a peer can make us hold one request,
+ * not many. */
+#include "serve/serve_reply.h"
 #include "serve/serve_thread.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -17,7 +19,7 @@ RR_COUNTER(segments_total, "reelrig_serve_segments_total", "Segments sent to the
 /* A connection gives way to others after so many requests in a row. Ours. */
 #define TURNS_MAX 64
 
-/* ---- lifetime ---------------------------------------------------------------------------------------- */
+/* ---- lifetime ------------------------------------------------------------------------- */
 void serve_conn_accept(struct serve_thread *thread, int fd)
 {
     struct serve_conn *conn = rr_alloc(sizeof(*conn));
@@ -59,7 +61,7 @@ static void set_deadline(struct serve_conn *conn, uint64_t ms)
     serve_wheel_move(conn, conn->thread->now_ms + ms);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- writing -------------------------------------------------------------------------- */
 static void begin_write(struct serve_conn *conn)
 {
     struct serve_counts *counts = &conn->thread->serve->counts;
@@ -93,7 +95,8 @@ static void end_write(struct serve_conn *conn)
         set_deadline(conn, SERVE_IDLE_MS);
         return;
     }
-    /* Unread bytes would turn our close into a reset, which may overtake the reply: read on for a while. */
+    /* Unread bytes would turn our close into a reset, which may overtake the reply: read on for a
+     * while. */
     bool stopping = atomic_load(&conn->thread->serve->stopping);
     conn->state = SERVE_LINGERING;
     rr_buf_clear(&conn->input);
@@ -101,7 +104,8 @@ static void end_write(struct serve_conn *conn)
     set_deadline(conn, stopping ? SERVE_TICK_MS : SERVE_LINGER_MS);
 }
 
-/* A slow reader shall not hold megabytes in the kernel; a fast one is served best by one big write. */
+/* A slow reader shall not hold megabytes in the kernel; a fast one is served best by one big write.
+ */
 static void note_progress(struct serve_conn *conn)
 {
     if (conn->sent - conn->progress >= SERVE_STALL_BYTES) {
@@ -134,13 +138,13 @@ static bool turn_write(struct serve_conn *conn)
         struct iovec parts[2];
         struct msghdr message = {.msg_iov = parts};
         if (conn->sent < reply->head_len) {
-            parts[message.msg_iovlen++] = (struct iovec){reply->head + conn->sent,
-                                                         reply->head_len - (size_t)conn->sent};
+            parts[message.msg_iovlen++] =
+                (struct iovec){reply->head + conn->sent, reply->head_len - (size_t)conn->sent};
         }
         if (reply->len > 0) {
             uint64_t at = conn->sent > reply->head_len ? conn->sent - reply->head_len : 0;
-            parts[message.msg_iovlen++] = (struct iovec){reply->body->bytes + reply->first + at,
-                                                         (size_t)(reply->len - at)};
+            parts[message.msg_iovlen++] =
+                (struct iovec){reply->body->bytes + reply->first + at, (size_t)(reply->len - at)};
         }
         ssize_t len = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
         if (len < 0 && errno == EINTR) {
@@ -161,7 +165,7 @@ static bool turn_write(struct serve_conn *conn)
     return true;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------- */
 static void refuse(struct serve_conn *conn, uint16_t status, const char *message)
 {
     struct serve_thread *thread = conn->thread;
@@ -350,7 +354,7 @@ void serve_conn_run(struct serve_conn *conn)
     }
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------- */
+/* ---- events --------------------------------------------------------------------------- */
 void serve_conn_event(struct serve_conn *conn, uint32_t events)
 {
     if (events & (EPOLLERR | EPOLLHUP)) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where a head ends is found byte by byte, with line ends checked on the way; the head is then parsed at once. */
+/* Where a head ends is found byte by byte, with line ends checked on the way; the head is then
+ * parsed at once. */
 #include "serve/serve_http1.h"
 #include "serve/serve_text.h"
 #include <string.h>
@@ -64,7 +65,7 @@ struct rr_slice serve_span_of(const struct rr_buf *bytes, struct serve_span span
     return span.at == 0 ? (struct rr_slice){NULL, 0} : rr_slice_of(bytes->ptr + span.at, span.len);
 }
 
-/* ---- one head ---------------------------------------------------------------------------------- */
+/* ---- one head ------------------------------------------------------------------------- */
 /* What is left of the head, line by line. */
 struct lines {
     uint8_t *base;
@@ -87,9 +88,9 @@ static enum serve_method method_of(struct rr_slice text)
     static const struct {
         const char *name;
         enum serve_method method;
-    } known[] = {{"GET", SERVE_GET},       {"HEAD", SERVE_HEAD},   {"POST", SERVE_POST},
+    } known[] = {{"GET", SERVE_GET},         {"HEAD", SERVE_HEAD},   {"POST", SERVE_POST},
                  {"OPTIONS", SERVE_OPTIONS}, {"PUT", SERVE_KNOWN},   {"DELETE", SERVE_KNOWN},
-                 {"PATCH", SERVE_KNOWN},   {"TRACE", SERVE_KNOWN}, {"CONNECT", SERVE_KNOWN}};
+                 {"PATCH", SERVE_KNOWN},     {"TRACE", SERVE_KNOWN}, {"CONNECT", SERVE_KNOWN}};
     for (size_t i = 0; i < RR_COUNT(known); i++) {
         if (rr_slice_equal(text, rr_slice_str(known[i].name))) {
             return known[i].method;
@@ -98,7 +99,8 @@ static enum serve_method method_of(struct rr_slice text)
     return SERVE_OTHER;
 }
 
-/* Decodes in place; refuses what could mean two things to two readers: encoded slashes, controls, dot names. */
+/* Decodes in place; refuses what could mean two things to two readers: encoded slashes, controls,
+ * dot names. */
 static bool decode_path(uint8_t *text, uint16_t *len)
 {
     size_t out = 0;
@@ -131,8 +133,8 @@ static bool decode_path(uint8_t *text, uint16_t *len)
     return true;
 }
 
-/* Length of "http://authority" in front of an absolute form, 0 for others. Its host does not matter: this server has one
- * name space. */
+/* Length of "http://authority" in front of an absolute form, 0 for others. Its host does not
+ * matter: this server has one name space. */
 static size_t absolute_prefix(struct rr_slice target)
 {
     if (target.len < 8 || !serve_text_is(rr_slice_of(target.ptr, 7), "http://")) {
@@ -169,7 +171,8 @@ static bool take_target(struct serve_head *head, uint8_t *base, struct serve_spa
     const uint8_t *query = memchr(base + span.at, '?', span.len);
     if (query != NULL) {
         uint16_t at = (uint16_t)(query - base);
-        head->query = (struct serve_span){(uint16_t)(at + 1), (uint16_t)(span.at + span.len - at - 1)};
+        head->query =
+            (struct serve_span){(uint16_t)(at + 1), (uint16_t)(span.at + span.len - at - 1)};
         span.len = (uint16_t)(at - span.at);
     }
     head->path = span;
@@ -307,8 +310,8 @@ static enum serve_http1_event take_line(struct serve_http1 *parser, struct frami
         to--;
     }
     struct serve_span place = {(uint16_t)(line.at + from), (uint16_t)(to - from)};
-    if (!take_field(parser, framing, rr_slice_of(text, name_len), rr_slice_of(text + from, to - from),
-                    place)) {
+    if (!take_field(parser, framing, rr_slice_of(text, name_len),
+                    rr_slice_of(text + from, to - from), place)) {
         return refuse(parser, 400, "A header that may stand once stands twice, or has no meaning.");
     }
     return SERVE_MORE;
@@ -334,7 +337,8 @@ static enum serve_http1_event settle_framing(struct serve_http1 *parser,
 {
     struct serve_head *head = &parser->head;
     if (framing->encoding && (framing->length || head->minor == 0)) {
-        return refuse(parser, 400, "Transfer-Encoding stands beside Content-Length or in HTTP/1.0.");
+        return refuse(parser, 400,
+                      "Transfer-Encoding stands beside Content-Length or in HTTP/1.0.");
     }
     if (framing->encoding && framing->unknown_encoding) {
         return refuse(parser, 501, "The only transfer encoding known here is 'chunked'.");
@@ -379,7 +383,7 @@ static enum serve_http1_event parse_head(struct serve_http1 *parser)
     return event;
 }
 
-/* ---- where the head ends ------------------------------------------------------------------------ */
+/* ---- where the head ends -------------------------------------------------------------- */
 /* One byte of the head: SERVE_END after the empty line, SERVE_FAIL for what no head may hold. */
 static enum serve_http1_event scan(struct serve_http1 *parser, uint8_t c, size_t taken)
 {
@@ -397,17 +401,17 @@ static enum serve_http1_event scan(struct serve_http1 *parser, uint8_t c, size_t
         return SERVE_MORE;
     }
     if (c == '\n' || c == 0x7f || (c < 0x20 && c != '\t')) {
-        return refuse(parser, 400, c == '\n' ? "A line feed stands alone."
-                                             : "A control character stands in the head.");
+        return refuse(parser, 400,
+                      c == '\n' ? "A line feed stands alone."
+                                : "A control character stands in the head.");
     }
     parser->line++;
     bool first_line = taken == (size_t)parser->line - 1;
     if (first_line && parser->line > SERVE_LINE_MAX) {
         return refuse(parser, 414, "The request line is longer than 8192 bytes.");
     }
-    return taken >= SERVE_HEAD_MAX - 2
-               ? refuse(parser, 431, "The head is longer than 16384 bytes.")
-               : SERVE_MORE;
+    return taken >= SERVE_HEAD_MAX - 2 ? refuse(parser, 431, "The head is longer than 16384 bytes.")
+                                       : SERVE_MORE;
 }
 
 static enum serve_http1_event next_head(struct serve_http1 *parser, struct rr_slice *input)
@@ -436,7 +440,7 @@ static enum serve_http1_event next_head(struct serve_http1 *parser, struct rr_sl
     return event == SERVE_END ? parse_head(parser) : event;
 }
 
-/* ---- bodies ------------------------------------------------------------------------------------- */
+/* ---- bodies --------------------------------------------------------------------------- */
 static enum serve_http1_event give(struct serve_http1 *parser, struct rr_slice *input)
 {
     size_t len = input->len < parser->left ? input->len : (size_t)parser->left;

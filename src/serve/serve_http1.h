@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Private to serve: a strict parser of HTTP/1.1 requests, without I/O (RFC 9112). Bytes go in by pieces of any size and
- * events come out; where the pieces were cut never changes the events. */
+/* Private to serve: a strict parser of HTTP/1.1 requests, without I/O (RFC 9112). Bytes go in by
+ * pieces of any size and events come out; where the pieces were cut never changes the events. */
 #ifndef RR_SERVE_HTTP1_H
 #define RR_SERVE_HTTP1_H
 #include "base/base.h"
@@ -38,7 +38,8 @@ struct serve_head {
     uint8_t minor; /* HTTP/1.minor */
     bool keep_alive, expect_continue, chunked;
     uint64_t content_length; /* of a body that is not chunked */
-    struct serve_span path;  /* percent-decoded in place; begins with '/', no empty-name tricks, no "." or ".." */
+    struct serve_span
+        path; /* percent-decoded in place; begins with '/', no empty-name tricks, no "." or ".." */
     struct serve_span query; /* raw, without '?' */
     struct serve_span fields[SERVE_FIELD_COUNT];
 };
@@ -58,7 +59,8 @@ struct serve_http1 {
     uint64_t left; /* of body or chunk */
     uint64_t body_max;
     uint64_t body_seen;
-    struct rr_buf bytes; /* of the head; may be taken by the caller after SERVE_BEGIN, leaving {0} */
+    struct rr_buf
+        bytes; /* of the head; may be taken by the caller after SERVE_BEGIN, leaving {0} */
     struct serve_head head;
     struct rr_slice body;
     uint16_t status;
@@ -67,8 +69,9 @@ struct serve_http1 {
 /* Caller's memory; {0} is not valid. */
 void serve_http1_init(struct serve_http1 *parser);
 void serve_http1_clear(struct serve_http1 *parser);
-/* Takes bytes off the front of *input up to the next event. After SERVE_BEGIN the caller may set body_max (a longer
- * body is 413; it is 0 before). After SERVE_END the next call begins the next request. */
+/* Takes bytes off the front of *input up to the next event. After SERVE_BEGIN the caller may set
+ * body_max (a longer body is 413; it is 0 before). After SERVE_END the next call begins the next
+ * request. */
 enum serve_http1_event serve_http1_next(struct serve_http1 *parser, struct rr_slice *input);
 /* True when not a byte of a request was taken since the last one ended. */
 bool serve_http1_idle(const struct serve_http1 *parser);

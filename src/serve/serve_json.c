@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Amounts are decimal texts: coins with a point, units without. */
-#include "serve/serve_private.h"
+#include "serve/serve_reply.h"
 #include <jansson.h>
 
 static void set(json_t *object, const char *key, json_t *value)
@@ -60,7 +60,7 @@ void serve_json_flat(struct rr_buf *out, const struct serve_number *members, siz
     put(out, json);
 }
 
-/* ---- resources -------------------------------------------------------------------------------------- */
+/* ---- resources ------------------------------------------------------------------------ */
 static const char *kind_of(enum rr_resource_kind kind)
 {
     switch (kind) {

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The node's ledger for light clients. All of it reads the database or waits for its disk: workers do it. */
-#include "serve/serve_private.h"
+/* The node's ledger for light clients. All of it reads the database or waits for its disk: workers
+ * do it. */
+#include "serve/serve_reply.h"
 #include <stdio.h>
 #include <string.h>
 
 #define HEADERS_MAX 2000 /* headers of one answer: at most 2 MB */
 #define UNITS_BYTES 24
 
-static void keep_json(struct serve_request *request, const struct serve_number *members, size_t count)
+static void keep_json(struct serve_request *request, const struct serve_number *members,
+                      size_t count)
 {
     struct rr_buf text = {0};
     serve_json_flat(&text, members, count);
@@ -60,9 +62,10 @@ static void read_account(struct serve_request *request)
         text[request->rest.len] = '\0';
     }
     if (!is_key && (request->rest.len >= sizeof(text) || !rr_address_parse(&address, text, test))) {
-        request->err = rr_fail(&request->fault, RR_ERR_FORMAT,
-                               "an account is named by its address (%s...) or 64 hex digits of its key",
-                               test ? "trr1" : "rr1");
+        request->err =
+            rr_fail(&request->fault, RR_ERR_FORMAT,
+                    "an account is named by its address (%s...) or 64 hex digits of its key",
+                    test ? "trr1" : "rr1");
         return;
     }
     request->err = rr_chain_account(chain, &address, &account, &request->fault);
@@ -104,8 +107,8 @@ static void submit(struct serve_request *request)
 static void read_transaction(struct serve_request *request)
 {
     uint64_t height = 0;
-    request->err = rr_chain_tx_height(request->serve->options.chain, &request->id, &height,
-                                      &request->fault);
+    request->err =
+        rr_chain_tx_height(request->serve->options.chain, &request->id, &height, &request->fault);
     const struct serve_number member = {"height", NULL, height};
     if (request->err == RR_OK) {
         keep_json(request, &member, 1);
@@ -120,7 +123,8 @@ static enum rr_err query_number(struct serve_request *request, uint64_t *out, co
     struct rr_slice text = serve_text_query(query, name);
     *out = otherwise;
     if (text.ptr != NULL && !serve_text_number(out, text, INT64_MAX)) {
-        return rr_fail(&request->fault, RR_ERR_FORMAT, "'%s' in the query is not a whole number", name);
+        return rr_fail(&request->fault, RR_ERR_FORMAT, "'%s' in the query is not a whole number",
+                       name);
     }
     return RR_OK;
 }
@@ -191,7 +195,8 @@ static void read_pool(struct serve_request *request)
     rr_address_of(&address, &serve->options.key);
     request->err = rr_chain_pool(chain, &request->id, &pool, &request->fault);
     if (request->err == RR_OK) {
-        request->err = rr_chain_pool_target(chain, &request->id, &address, &target, &request->fault);
+        request->err =
+            rr_chain_pool_target(chain, &request->id, &address, &target, &request->fault);
     }
     if (request->err != RR_OK) {
         return;
@@ -219,7 +224,7 @@ static void read_pool(struct serve_request *request)
     keep_json(request, members, RR_COUNT(members));
 }
 
-/* ---- replies --------------------------------------------------------------------------------------------- */
+/* ---- replies -------------------------------------------------------------------------- */
 static void reply(struct serve_request *request, const char *type)
 {
     if (request->err != RR_OK) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An epoll thread: its own listening socket (SO_REUSEPORT), its connections from first to last byte. */
+/* An epoll thread: its own listening socket (SO_REUSEPORT), its connections from first to last
+ * byte. */
 #include "serve/serve_thread.h"
 #include <errno.h>
 #include <string.h>
@@ -8,10 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EVENTS_MAX       256
-#define ACCEPTS_MAX      64  /* in one go; requests are waiting too */
-#define ACCEPT_PAUSE_MS  200 /* after the process ran out of file descriptors */
-#define VIEW_MS          250 /* a puzzle lives for d blocks of seconds; ours */
+#define EVENTS_MAX      256
+#define ACCEPTS_MAX     64  /* in one go; requests are waiting too */
+#define ACCEPT_PAUSE_MS 200 /* after the process ran out of file descriptors */
+#define VIEW_MS         250 /* a puzzle lives for d blocks of seconds; ours */
 
 const char *serve_thread_date(struct serve_thread *thread)
 {
@@ -23,7 +24,7 @@ const char *serve_thread_date(struct serve_thread *thread)
     return thread->date;
 }
 
-/* ---- handing requests back ------------------------------------------------------------------------------- */
+/* ---- handing requests back ------------------------------------------------------------ */
 static void nudge(struct serve_thread *thread)
 {
     uint64_t one = 1;
@@ -82,7 +83,7 @@ static void take_done(struct serve_thread *thread)
     }
 }
 
-/* ---- accepting ---------------------------------------------------------------------------------------------- */
+/* ---- accepting ------------------------------------------------------------------------ */
 static void turn_away(int fd)
 {
     static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
@@ -115,8 +116,10 @@ static void accept_some(struct serve_thread *thread)
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            rr_log(RR_LOG_WARN, "serve", "no more connections for now: %s; raise LimitNOFILE or lower "
-                   "serve.connections_max", strerror(errno));
+            rr_log(RR_LOG_WARN, "serve",
+                   "no more connections for now: %s; raise LimitNOFILE or lower "
+                   "serve.connections_max",
+                   strerror(errno));
             thread->accept_after_ms = thread->now_ms + ACCEPT_PAUSE_MS;
             listen_on(thread, false);
             return;
@@ -127,7 +130,7 @@ static void accept_some(struct serve_thread *thread)
     }
 }
 
-/* ---- the loop -------------------------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------- */
 static void set_now(struct serve_thread *thread)
 {
     thread->now_ms = rr_monotonic_us(thread->serve->options.clock) / 1000;
@@ -152,7 +155,8 @@ static bool turn_stop(struct serve_thread *thread)
     close_listener(thread);
     if (!thread->draining || atomic_load(&serve->force)) {
         thread->draining = true;
-        serve_wheel_visit(thread, atomic_load(&serve->force) ? serve_conn_destroy : serve_conn_drain);
+        serve_wheel_visit(thread,
+                          atomic_load(&serve->force) ? serve_conn_destroy : serve_conn_drain);
     }
     return thread->connections == 0 && thread->requests == 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Manifests, playlists, and segments: found, paid, read, sent (spec 40, 4). */
-#include "serve/serve_private.h"
+#include "serve/serve_reply.h"
 #include <string.h>
 
 RR_COUNTER(refused_total, "reelrig_serve_payment_required_total", "Requests answered with 402")
@@ -10,7 +10,7 @@ static bool is_paid(const struct serve_request *request)
     return !rr_coin_is_zero(request->resource->manifest.slice_price);
 }
 
-/* ---- manifest ----------------------------------------------------------------------------------------- */
+/* ---- manifest ------------------------------------------------------------------------- */
 static bool wants_json(const struct serve_request *request)
 {
     struct rr_slice accept = serve_request_field(request, SERVE_ACCEPT);
@@ -41,17 +41,17 @@ static void make_manifest_view(struct serve_request *request)
 static void reply_manifest(struct serve_request *request)
 {
     struct serve_blob *blob = request->blob;
-    struct serve_entity entity = {
-        .type = wants_json(request) ? "application/json" : "application/octet-stream",
-        .cache = "no-cache",
-        .vary = "Accept",
-        .size = blob->len};
+    struct serve_entity entity = {.type = wants_json(request) ? "application/json"
+                                                              : "application/octet-stream",
+                                  .cache = "no-cache",
+                                  .vary = "Accept",
+                                  .size = blob->len};
     serve_etag_of(entity.etag, &request->id);
     request->blob = NULL;
     serve_reply_entity(request, &entity, blob);
 }
 
-/* ---- segments ---------------------------------------------------------------------------------------------- */
+/* ---- segments ------------------------------------------------------------------------- */
 static void segment_entity(const struct serve_request *request, struct serve_entity *out)
 {
     const struct rr_manifest *manifest = &request->resource->manifest;
@@ -76,8 +76,8 @@ static void reply_segment(struct serve_request *request, struct serve_blob *blob
     serve_view_get(request->serve, &view);
     serve_reply_field(request, "Reelrig-Puzzle: %s", view.puzzle);
     uint64_t len = entity.size > 0 ? request->range.last - request->range.first + 1 : 0;
-    request->reply.segment = request->ref.kind == RR_HLS_SEGMENT &&
-                             request->range.last + 1 == entity.size;
+    request->reply.segment =
+        request->ref.kind == RR_HLS_SEGMENT && request->range.last + 1 == entity.size;
     serve_reply_end(request, blob, request->range.first, len);
 }
 
@@ -111,7 +111,7 @@ static void read_segment(struct serve_request *request)
     }
 }
 
-/* ---- payment -------------------------------------------------------------------------------------------------- */
+/* ---- payment -------------------------------------------------------------------------- */
 static void ask_payment(struct serve_request *request, const char *reason)
 {
     rr_counter_add(&refused_total, 1);
@@ -180,8 +180,9 @@ static void charge(struct serve_request *request)
         return;
     }
     if (!name_slices(request, &count)) {
-        serve_reply_error(request, 500, "limit", "This segment has more slices than can be paid; the "
-                                                 "publisher has to choose larger ones.");
+        serve_reply_error(request, 500, "limit",
+                          "This segment has more slices than can be paid; the "
+                          "publisher has to choose larger ones.");
         return;
     }
     request->resume = charged;
@@ -210,7 +211,7 @@ void serve_media_run(struct serve_request *request)
     }
 }
 
-/* ---- below /v1/resources/{id} ------------------------------------------------------------------------------------- */
+/* ---- below /v1/resources/{id} --------------------------------------------------------- */
 static void reply_playlist(struct serve_request *request, struct serve_blob *blob)
 {
     const struct rr_manifest *manifest = &request->resource->manifest;
@@ -236,7 +237,8 @@ static void found(struct serve_request *request)
         return;
     }
     if (!rr_hls_find(&request->ref, &resource->manifest, request->rest)) {
-        serve_reply_error(request, 404, "not_found", "The resource has no such playlist or segment.");
+        serve_reply_error(request, 404, "not_found",
+                          "The resource has no such playlist or segment.");
         return;
     }
     switch (request->ref.kind) {

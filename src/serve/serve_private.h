@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Private to serve: requests, their way through the request core, and who owns what.
  *
- * A connection belongs to one epoll thread. A request belongs to that thread too, but for the time that it waits for
- * something: then it is held by a job of the workers, by an entry of the cache or by the till, which hand it back by
- * serve_request_wake, once. */
+ * A connection belongs to one epoll thread. A request belongs to that thread too, but for the time
+ * that it waits for something: then it is held by a job of the workers, by an entry of the cache or
+ * by the till, which hand it back by serve_request_wake, once. */
 #ifndef RR_SERVE_PRIVATE_H
 #define RR_SERVE_PRIVATE_H
 #include "serve/serve.h"
@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- bytes that are held by count ---------------------------------------------------------------- */
+/* ---- bytes that are held by count ----------------------------------------------------- */
 struct serve_blob {
     atomic_uint refs;
     uint8_t *bytes;
@@ -28,7 +28,7 @@ void serve_etag_of(char etag[static SERVE_ETAG_BYTES], const struct rr_hash32 *d
 /* BLAKE2b-256("rr.etag.v1") of a text that has no digest of its own. */
 void serve_etag_make(char etag[static SERVE_ETAG_BYTES], struct rr_slice bytes);
 
-/* ---- workers: what blocks runs here ---------------------------------------------------------------- */
+/* ---- workers: what blocks runs here --------------------------------------------------- */
 struct serve_job {
     struct serve_job *next;
     void (*work)(struct serve_job *job);
@@ -40,7 +40,7 @@ struct serve_workers *serve_workers_new(unsigned threads);
 bool serve_workers_submit(struct serve_workers *workers, struct serve_job *job) RR_MUST_USE;
 void serve_workers_free(struct serve_workers *workers); /* runs what is queued first */
 
-/* ---- resources: decoded manifests and what is made of them -------------------------------------------- */
+/* ---- resources: decoded manifests and what is made of them ---------------------------- */
 struct serve_resource {
     atomic_uint refs;
     struct serve_resource *next; /* in the order of loading */
@@ -55,26 +55,30 @@ struct serve_resources;
 struct serve_resources *serve_resources_new(struct rr_store *store);
 void serve_resources_free(struct serve_resources *resources);
 /* One reference, or NULL when it is not at hand. Any thread; never blocks. */
-struct serve_resource *serve_resources_find(struct serve_resources *resources, const struct rr_hash32 *id);
+struct serve_resource *serve_resources_find(struct serve_resources *resources,
+                                            const struct rr_hash32 *id);
 /* Reads it from the store when it is not at hand. *out: one reference. RR_ERR_NOTFOUND. Blocks. */
 enum rr_err serve_resources_load(struct serve_resources *resources, struct serve_resource **out,
                                  const struct rr_hash32 *id, struct rr_fault *fault) RR_MUST_USE;
 void serve_resources_forget(struct serve_resources *resources, const struct rr_hash32 *id);
 void serve_resource_unref(struct serve_resource *resource); /* NULL is fine */
 
-/* ---- cache of whole segments -------------------------------------------------------------------------- */
+/* ---- cache of whole segments ---------------------------------------------------------- */
 struct serve_request;
 struct serve_cache;
-struct serve_cache *serve_cache_new(struct rr_store *store, struct serve_workers *workers, uint64_t bytes_max);
+struct serve_cache *serve_cache_new(struct rr_store *store, struct serve_workers *workers,
+                                    uint64_t bytes_max);
 void serve_cache_free(struct serve_cache *cache); /* after the workers */
-/* RR_OK: *out holds one reference, at once. RR_ERR_BUSY: too much is being read or sent already. RR_ERR_STATE: the
- * request waits and will be woken, with request->err and, when that is RR_OK, request->blob. However many wait for one
- * segment, the store is read once. segment is one of request->resource. */
-enum rr_err serve_cache_get(struct serve_cache *cache, struct serve_blob **out, struct serve_request *request,
+/* RR_OK: *out holds one reference, at once. RR_ERR_BUSY: too much is being read or sent already.
+ * RR_ERR_STATE: the request waits and will be woken, with request->err and, when that is RR_OK,
+ * request->blob. However many wait for one segment, the store is read once. segment is one of
+ * request->resource. */
+enum rr_err serve_cache_get(struct serve_cache *cache, struct serve_blob **out,
+                            struct serve_request *request,
                             const struct rr_segment *segment) RR_MUST_USE;
 void serve_cache_stats(struct serve_cache *cache, uint64_t *hits, uint64_t *misses);
 
-/* ---- what the chain says, renewed four times a second --------------------------------------------------- */
+/* ---- what the chain says, renewed four times a second --------------------------------- */
 struct serve_view {
     struct rr_chain_tip tip;
     uint64_t checkpoint_height;
@@ -82,7 +86,7 @@ struct serve_view {
     char puzzle[RR_PUZZLE_TEXT_BYTES];
 };
 
-/* ---- one request ------------------------------------------------------------------------------------------ */
+/* ---- one request ---------------------------------------------------------------------- */
 enum serve_route {
     SERVE_ROUTE_HEALTH,
     SERVE_ROUTE_RESOURCES,
@@ -124,8 +128,8 @@ struct serve_request {
     struct rr_buf body;
     uint64_t body_counted; /* against the limit of all bodies together */
     enum serve_route route;
-    struct rr_slice rest; /* of the path, inside bytes */
-    struct rr_hash32 id;  /* in the path */
+    struct rr_slice rest;                            /* of the path, inside bytes */
+    struct rr_hash32 id;                             /* in the path */
     void (*blocking)(struct serve_request *request); /* on a worker */
     void (*resume)(struct serve_request *request);   /* back on the thread */
     enum rr_err err;                                 /* of what was waited for */
@@ -140,67 +144,30 @@ struct serve_request {
     atomic_int charge;
     struct serve_reply reply;
 };
-struct serve_request *serve_request_new(struct rr_serve *serve, struct serve_thread *thread, struct serve_conn *conn);
+struct serve_request *serve_request_new(struct rr_serve *serve, struct serve_thread *thread,
+                                        struct serve_conn *conn);
 void serve_request_free(struct serve_request *request);
 /* Hands a waiting request back to its thread; any thread. */
 void serve_request_wake(struct serve_request *request);
-/* Runs request->blocking on a worker, then resume on the thread; a full queue is answered with 503. */
-void serve_request_block(struct serve_request *request, void (*blocking)(struct serve_request *request),
+/* Runs request->blocking on a worker, then resume on the thread; a full queue is answered with 503.
+ */
+void serve_request_block(struct serve_request *request,
+                         void (*blocking)(struct serve_request *request),
                          void (*resume)(struct serve_request *request));
 struct rr_slice serve_request_field(const struct serve_request *request, enum serve_field field);
 
-/* The core without transport. open: after the head; *body_max for its body, or a reply is finished. run: after the body;
- * finishes a reply, or the request waits. */
+/* The core without transport. open: after the head; *body_max for its body, or a reply is finished.
+ * run: after the body; finishes a reply, or the request waits. */
 void serve_route_open(struct serve_request *request, uint64_t *body_max);
 void serve_route_run(struct serve_request *request);
 void serve_ledger_run(struct serve_request *request);   /* below /v1/ledger */
 void serve_resource_run(struct serve_request *request); /* below /v1/resources/{id} */
 void serve_media_run(struct serve_request *request);    /* segment or init of request->resource */
 
-/* ---- replies ------------------------------------------------------------------------------------------------ */
-void serve_reply_begin(struct serve_request *request, uint16_t status);
-void serve_reply_field(struct serve_request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Ends the head; takes the blob's reference (NULL: no body). */
-void serve_reply_end(struct serve_request *request, struct serve_blob *body, uint64_t first, uint64_t len);
-/* A whole reply; bytes are taken. cache: value of Cache-Control. */
-void serve_reply_bytes(struct serve_request *request, uint16_t status, const char *type, const char *cache,
-                       struct rr_buf *bytes);
-/* {"error":code,"message":sentence}. */
-void serve_reply_error(struct serve_request *request, uint16_t status, const char *code, const char *message);
-/* The same from a fault, with the status that its code has in HTTP. */
-void serve_reply_fault(struct serve_request *request, enum rr_err err, const struct rr_fault *fault);
-/* The offer of request->resource: with 402 and the reason when status is that, else plain. */
-void serve_reply_offer(struct serve_request *request, uint16_t status, const char *reason);
-/* A text with validators: 304, range and HEAD are seen to. Takes the blob's reference. modified_ms 0: no date. */
-struct serve_entity {
-    const char *type, *cache, *vary; /* vary may be NULL */
-    char etag[SERVE_ETAG_BYTES];
-    uint64_t modified_ms;
-    uint64_t size;
-};
-void serve_reply_entity(struct serve_request *request, const struct serve_entity *entity, struct serve_blob *blob);
-/* Conditions and range of the request against an entity: true when the reply is finished (304, 416), else
- * request->range and request->partial are set. */
-bool serve_reply_settled(struct serve_request *request, const struct serve_entity *entity);
-/* Status line and fields of 200 or 206 by request->range; serve_reply_end is to follow. */
-void serve_reply_entity_begin(struct serve_request *request, const struct serve_entity *entity);
-
-/* ---- JSON views; they append to out ---------------------------------------------------------------------------- */
-void serve_json_manifest(struct rr_buf *out, const struct serve_resource *resource);
-void serve_json_error(struct rr_buf *out, const char *code, const char *message);
-/* Blocks: reads what is not at hand. */
-enum rr_err serve_json_resources(struct rr_buf *out, struct rr_serve *serve, struct rr_fault *fault) RR_MUST_USE;
-struct serve_number {
-    const char *name;
-    const char *text; /* NULL: the number is meant */
-    uint64_t number;
-};
-/* One flat object. */
-void serve_json_flat(struct rr_buf *out, const struct serve_number *members, size_t count);
-
-/* ---- the server -------------------------------------------------------------------------------------------------- */
+/* ---- the server ----------------------------------------------------------------------- */
 struct serve_counts {
-    _Atomic uint64_t requests, bytes, segments, connections, not_found, payment_required, bad_requests;
+    _Atomic uint64_t requests, bytes, segments, connections, not_found, payment_required,
+        bad_requests;
 };
 /* Bodies that are being received, all together. Ours: 16 of the longest. */
 #define SERVE_BODIES_MAX (256u << 20)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "serve/serve_private.h"
+#include "serve/serve_reply.h"
 #include "serve/serve_thread.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -179,11 +179,11 @@ void serve_reply_offer(struct serve_request *request, uint16_t status, const cha
     serve_reply_end(request, serve_blob_new(&text), 0, len);
 }
 
-/* ---- validators and ranges (RFC 9110, 13.2.2) ------------------------------------------------------------ */
+/* ---- validators and ranges (RFC 9110, 13.2.2) ----------------------------------------- */
 static void entity_fields(struct serve_request *request, const struct serve_entity *entity)
 {
-    serve_reply_field(request, "ETag: %s\r\nCache-Control: %s\r\nAccept-Ranges: bytes", entity->etag,
-                      entity->cache);
+    serve_reply_field(request, "ETag: %s\r\nCache-Control: %s\r\nAccept-Ranges: bytes",
+                      entity->etag, entity->cache);
     if (entity->vary != NULL) {
         serve_reply_field(request, "Vary: %s", entity->vary);
     }
@@ -250,7 +250,8 @@ bool serve_reply_settled(struct serve_request *request, const struct serve_entit
         return true;
     }
     case SERVE_RANGE_NONE:
-    case SERVE_RANGE_MANY: /* the whole is a right answer, and costs a player nothing: none asks so */
+    case SERVE_RANGE_MANY: /* the whole is a right answer, and costs a player nothing: none asks so
+                            */
         break;
     }
     return false;

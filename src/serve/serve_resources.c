@@ -2,7 +2,8 @@
 #include "serve/serve_private.h"
 #include <string.h>
 
-/* Ours: what one rig publishes fits; a stranger who asks for everything in turn cannot fill the memory. */
+/* Ours: what one rig publishes fits; a stranger who asks for everything in turn cannot fill the
+ * memory. */
 #define RESOURCES_MAX       1024
 #define RESOURCES_BYTES_MAX (128u << 20)
 #define BUCKETS             256
@@ -16,7 +17,7 @@ struct serve_resources {
     uint64_t bytes, generation;
 };
 
-/* ---- blobs ---------------------------------------------------------------------------------------- */
+/* ---- blobs ---------------------------------------------------------------------------- */
 struct serve_blob *serve_blob_new(struct rr_buf *bytes)
 {
     struct serve_blob *blob = rr_alloc(sizeof(*blob));
@@ -60,7 +61,7 @@ void serve_etag_make(char etag[static SERVE_ETAG_BYTES], struct rr_slice bytes)
     serve_etag_of(etag, &digest);
 }
 
-/* ---- one resource ------------------------------------------------------------------------------------ */
+/* ---- one resource --------------------------------------------------------------------- */
 static uint64_t duration_of(const struct rr_rendition *rendition)
 {
     if (rendition->segment_count == 0 || rendition->timescale == 0) {
@@ -116,7 +117,7 @@ void serve_resource_unref(struct serve_resource *resource)
     rr_free(resource);
 }
 
-/* ---- all of them --------------------------------------------------------------------------------------- */
+/* ---- all of them ---------------------------------------------------------------------- */
 struct serve_resources *serve_resources_new(struct rr_store *store)
 {
     struct serve_resources *resources = rr_alloc(sizeof(*resources));

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* From a path to what answers it. Knows no transport. */
-#include "serve/serve_private.h"
+#include "serve/serve_reply.h"
 #include "serve/serve_thread.h"
 #include <string.h>
 
 /* u16 count, then certificates of less than 256 bytes each (wire_pay.h). */
 #define CERTIFICATES_BYTES_MAX (2 + RR_CERTIFICATES_POST_MAX * 256)
 
-/* ---- requests ------------------------------------------------------------------------------------------ */
+/* ---- requests ------------------------------------------------------------------------- */
 struct serve_request *serve_request_new(struct rr_serve *serve, struct serve_thread *thread,
                                         struct serve_conn *conn)
 {
@@ -58,11 +58,12 @@ void serve_request_block(struct serve_request *request,
     request->blocking = blocking;
     request->resume = resume;
     if (!serve_workers_submit(request->serve->workers, &request->job)) {
-        serve_reply_error(request, 503, "busy", "Too much is waiting already; try again in a moment.");
+        serve_reply_error(request, 503, "busy",
+                          "Too much is waiting already; try again in a moment.");
     }
 }
 
-/* ---- routes ------------------------------------------------------------------------------------------------ */
+/* ---- routes --------------------------------------------------------------------------- */
 static bool skip(struct rr_slice *path, const char *prefix)
 {
     size_t len = strlen(prefix);
@@ -159,8 +160,9 @@ static bool find_route(struct serve_request *request)
         request->route = SERVE_ROUTE_CERTIFICATES;
         return true;
     }
-    return skip(&path, "/v1/ledger/") ? find_ledger_route(request, path)
-           : skip(&path, "/v1/resources") && find_resource_route(request, path);
+    return skip(&path, "/v1/ledger/")
+               ? find_ledger_route(request, path)
+               : skip(&path, "/v1/resources") && find_resource_route(request, path);
 }
 
 /* Longest body of a POST there; 0: none is taken. */
@@ -226,7 +228,7 @@ void serve_route_open(struct serve_request *request, uint64_t *body_max)
     }
 }
 
-/* ---- what needs no resource ----------------------------------------------------------------------------------- */
+/* ---- what needs no resource ----------------------------------------------------------- */
 static void open_session(struct serve_request *request)
 {
     struct rr_serve *serve = request->serve;
@@ -234,9 +236,11 @@ static void open_session(struct serve_request *request)
     struct rr_session_answer answer;
     struct serve_resource *resource = NULL;
     struct rr_buf text = {0};
-    enum rr_err err = rr_session_request_decode(&asked, rr_buf_slice(&request->body), &request->fault);
+    enum rr_err err =
+        rr_session_request_decode(&asked, rr_buf_slice(&request->body), &request->fault);
     if (err == RR_OK) {
-        err = serve_resources_load(serve->resources, &resource, &asked.resource_id, &request->fault);
+        err =
+            serve_resources_load(serve->resources, &resource, &asked.resource_id, &request->fault);
     }
     if (err == RR_OK) {
         err = rr_till_open_session(serve->options.till, &answer, &asked, &resource->manifest,
@@ -270,8 +274,8 @@ static void add_certificates(struct serve_request *request)
     uint32_t count = 0;
     uint32_t accepted = 0;
     struct rr_buf text = {0};
-    enum rr_err err = rr_certificates_decode(&list, &count, rr_buf_slice(&request->body),
-                                             &request->fault);
+    enum rr_err err =
+        rr_certificates_decode(&list, &count, rr_buf_slice(&request->body), &request->fault);
     if (err == RR_OK) {
         err = rr_till_add_certificates(request->serve->options.till, list, count, &accepted,
                                        &request->fault);

@@ -123,7 +123,7 @@ struct rr_slice serve_text_query(struct rr_slice query, const char *name)
     return (struct rr_slice){NULL, 0};
 }
 
-/* ---- dates --------------------------------------------------------------------------------------- */
+/* ---- dates ---------------------------------------------------------------------------- */
 static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -171,7 +171,8 @@ bool serve_date_parse(uint64_t *seconds, struct rr_slice text)
         return false;
     }
     uint64_t value = (uint64_t)timegm(&tm);
-    serve_date_text(again, value); /* all else that could be wrong: day names, separators, 31 February */
+    serve_date_text(again,
+                    value); /* all else that could be wrong: day names, separators, 31 February */
     if (memcmp(again, text.ptr, text.len) != 0) {
         return false;
     }
@@ -179,7 +180,7 @@ bool serve_date_parse(uint64_t *seconds, struct rr_slice text)
     return true;
 }
 
-/* ---- ranges -------------------------------------------------------------------------------------- */
+/* ---- ranges --------------------------------------------------------------------------- */
 /* One of "a-b", "a-", "-n". *empty: well formed, but nothing of it is inside. False: malformed. */
 static bool one_range(struct serve_range *out, bool *empty, struct rr_slice item, uint64_t size)
 {
@@ -192,7 +193,8 @@ static bool one_range(struct serve_range *out, bool *empty, struct rr_slice item
     uint64_t first = 0;
     uint64_t last = UINT64_MAX;
     if ((from.len > 0 && !serve_text_number(&first, from, UINT64_MAX)) ||
-        (to.len > 0 && !serve_text_number(&last, to, UINT64_MAX)) || (from.len == 0 && to.len == 0)) {
+        (to.len > 0 && !serve_text_number(&last, to, UINT64_MAX)) ||
+        (from.len == 0 && to.len == 0)) {
         return false;
     }
     if (from.len == 0) {

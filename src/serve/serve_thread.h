@@ -1,27 +1,33 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Private to serve: an epoll thread, its connections and its timer wheel. Everything here but done is touched by that
- * thread alone. */
+/* Private to serve: an epoll thread, its connections and its timer wheel. Everything here but done
+ * is touched by that thread alone. */
 #ifndef RR_SERVE_THREAD_H
 #define RR_SERVE_THREAD_H
 #include "serve/serve_private.h"
 
 /* All ours; the first three are what nginx and Apache settled on within a factor of two. */
-#define SERVE_HEAD_MS      10000 /* from the first byte of a head to its end */
-#define SERVE_IDLE_MS      30000 /* between requests */
-#define SERVE_STALL_MS     30000 /* to take SERVE_STALL_BYTES of a reply */
-#define SERVE_STALL_BYTES  65536
-#define SERVE_BODY_BPS     8192  /* a body comes at least this fast, after SERVE_HEAD_MS of grace */
-#define SERVE_WAIT_MS      60000 /* for store, ledger or till */
-#define SERVE_LINGER_MS    2000  /* for a refused client to read why */
-#define SERVE_SLOW_MS      500   /* a reply that takes longer gets a small kernel buffer */
+#define SERVE_HEAD_MS       10000 /* from the first byte of a head to its end */
+#define SERVE_IDLE_MS       30000 /* between requests */
+#define SERVE_STALL_MS      30000 /* to take SERVE_STALL_BYTES of a reply */
+#define SERVE_STALL_BYTES   65536
+#define SERVE_BODY_BPS      8192 /* a body comes at least this fast, after SERVE_HEAD_MS of grace */
+#define SERVE_WAIT_MS       60000 /* for store, ledger or till */
+#define SERVE_LINGER_MS     2000  /* for a refused client to read why */
+#define SERVE_SLOW_MS       500   /* a reply that takes longer gets a small kernel buffer */
 #define SERVE_NOTSENT_BYTES 262144
-#define SERVE_REQUESTS_MAX 100000 /* on one connection */
-#define SERVE_READ_BYTES   16384
+#define SERVE_REQUESTS_MAX  100000 /* on one connection */
+#define SERVE_READ_BYTES    16384
 
 #define SERVE_TICK_MS     100
 #define SERVE_WHEEL_SLOTS 256
 
-enum serve_conn_state { SERVE_READING, SERVE_WAITING, SERVE_WRITING, SERVE_LINGERING, SERVE_CLOSED };
+enum serve_conn_state {
+    SERVE_READING,
+    SERVE_WAITING,
+    SERVE_WRITING,
+    SERVE_LINGERING,
+    SERVE_CLOSED
+};
 struct serve_conn {
     struct serve_thread *thread;
     struct serve_conn *next, *previous; /* in its slot of the wheel */
@@ -56,7 +62,7 @@ struct serve_thread {
 /* The value of Date. */
 const char *serve_thread_date(struct serve_thread *thread);
 
-/* ---- wheel ------------------------------------------------------------------------------------------- */
+/* ---- wheel ---------------------------------------------------------------------------- */
 void serve_wheel_add(struct serve_conn *conn, uint64_t deadline_ms);
 void serve_wheel_remove(struct serve_conn *conn);
 /* Later: costs nothing now. Earlier: moves it. */
@@ -66,7 +72,7 @@ void serve_wheel_turn(struct serve_thread *thread, void (*expired)(struct serve_
 /* Calls visit for each; it may remove that one. */
 void serve_wheel_visit(struct serve_thread *thread, void (*visit)(struct serve_conn *conn));
 
-/* ---- connections ---------------------------------------------------------------------------------------- */
+/* ---- connections ---------------------------------------------------------------------- */
 void serve_conn_accept(struct serve_thread *thread, int fd); /* takes fd */
 void serve_conn_event(struct serve_conn *conn, uint32_t events);
 /* Goes on as far as it can; may destroy conn. */

@@ -66,7 +66,8 @@ void serve_wheel_turn(struct serve_thread *thread, void (*expired)(struct serve_
         thread->tick++;
         turn_slot(thread, expired);
     }
-    thread->tick = thread->tick < now ? now : thread->tick; /* after a long sleep all slots were seen */
+    thread->tick =
+        thread->tick < now ? now : thread->tick; /* after a long sleep all slots were seen */
 }
 
 void serve_wheel_visit(struct serve_thread *thread, void (*visit)(struct serve_conn *conn))

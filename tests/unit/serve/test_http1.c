@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The request parser against tables of what is right, what is wrong, and what two readers could read differently. */
+/* The request parser against tables of what is right, what is wrong, and what two readers could
+ * read differently. */
 #include "serve/serve_http1.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +10,8 @@
 #include <cmocka.h>
 
 /* All that came out of one input, as text. */
-static void trace(struct rr_buf *out, const char *input, size_t len, size_t piece, uint64_t body_max)
+static void trace(struct rr_buf *out, const char *input, size_t len, size_t piece,
+                  uint64_t body_max)
 {
     static const char *const methods[] = {"GET", "HEAD", "POST", "OPTIONS", "known", "other"};
     struct serve_http1 parser;
@@ -94,10 +96,12 @@ static void right_requests_are_read(void **state)
         {"POST /p HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n", "POST /p? keep."},
         {"POST /p HTTP/1.1\r\n" H "Content-Length: 4\r\n\r\nabcdGET / HTTP/1.1\r\n" H "\r\n",
          "POST /p? keep [abcd].GET /? keep."},
-        {"POST /p HTTP/1.1\r\n" H "Transfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\nA;x=\"1\"\r\n0123456789\r\n0\r\n\r\n",
+        {"POST /p HTTP/1.1\r\n" H
+         "Transfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\nA;x=\"1\"\r\n0123456789\r\n0\r\n\r\n",
          "POST /p? keep [abc0123456789]."},
-        {"POST /p HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n00\r\nA: b\r\nC: d\r\n\r\nGET / HTTP/1.1\r\n"
-         H "\r\n", "POST /p? keep [x].GET /? keep."},
+        {"POST /p HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n00\r\nA: b\r\nC: "
+         "d\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n",
+         "POST /p? keep [x].GET /? keep."},
         {"GET /1 HTTP/1.1\r\n" H "\r\nGET /2 HTTP/1.1\r\n" H "\r\nGET /3 HTTP/1.1\r\n" H "\r\n",
          "GET /1? keep.GET /2? keep.GET /3? keep."},
         {"GET /a..b/...x/.c HTTP/1.1\r\n" H "\r\n", "GET /a..b/...x/.c? keep."},
@@ -113,8 +117,10 @@ static void what_two_readers_could_read_differently_is_refused(void **state)
     (void)state;
     static const struct shape shapes[] = {
         /* both lengths */
-        {"POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", "400"},
+        {"POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         "400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+         "400"},
         /* lengths that differ, repeat, or are not numbers */
         {"POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", "400"},
         {"POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 5\r\n\r\n", "400"},
@@ -130,9 +136,14 @@ static void what_two_readers_could_read_differently_is_refused(void **state)
         {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n", "501"},
         {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n", "501"},
         {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n", "501"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n", "400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", "400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: \x0b" "chunked\r\n\r\n", "400"},
+        {"POST / HTTP/1.1\r\n" H
+         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n",
+         "400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+         "400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: \x0b"
+         "chunked\r\n\r\n",
+         "400"},
         {"POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
         {"POST / HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n", "400"},
         {"POST / HTTP/1.1\r\n" H "Transfer_Encoding: chunked\r\n\r\n", "411"},
@@ -167,17 +178,27 @@ static void what_two_readers_could_read_differently_is_refused(void **state)
         {"POST / HTTP/1.1\r\n" H "Content-Length: 1\r\nExpect: 200-ok\r\n\r\n", "417"},
         /* chunks */
         {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n-1\r\n", "POST /? keep400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n 1\r\nx\r\n", "POST /? keep400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n", "POST /? keep400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n", "POST /? keep400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n", "POST /? keep400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\nx\r\n0\r\n\r\n", "POST /? keep400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n", "POST /? keep [x]400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nx\n0\r\n\r\n", "POST /? keep [x]400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\n\r\n", "POST /? keep400"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n123456789\r\n", "POST /? keep413"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n 1\r\nx\r\n",
+         "POST /? keep400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n",
+         "POST /? keep400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n",
+         "POST /? keep400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n",
+         "POST /? keep400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\nx\r\n0\r\n\r\n",
+         "POST /? keep400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n",
+         "POST /? keep [x]400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nx\n0\r\n\r\n",
+         "POST /? keep [x]400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\n\r\n",
+         "POST /? keep400"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n123456789\r\n",
+         "POST /? keep413"},
         {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n65\r\n", "POST /? keep413"},
-        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n64\r\n", "POST /? keep [x]413"},
+        {"POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n64\r\n",
+         "POST /? keep [x]413"},
         {"POST / HTTP/1.1\r\n" H "Content-Length: 101\r\n\r\n", "POST /? keep413"},
     };
     expect_all(shapes, RR_COUNT(shapes));
