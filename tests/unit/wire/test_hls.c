@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Playlists, line by line, and the paths below hls/. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "wire/wire.h"
+
+static struct rr_rendition video(const char *name, uint16_t width, uint16_t height,
+                                 uint32_t peak_bps)
+{
+    struct rr_rendition r = {.kind = RR_RENDITION_VIDEO,
+                             .width = width,
+                             .height = height,
+                             .sar_num = 1,
+                             .sar_den = 1,
+                             .fps_num = 30000,
+                             .fps_den = 1001,
+                             .peak_bps = peak_bps,
+                             .mean_bps = peak_bps / 2,
+                             .timescale = 30000};
+    snprintf(r.name, sizeof r.name, "%s", name);
+    snprintf(r.codecs, sizeof r.codecs, "avc1.64001f");
+    return r;
+}
+
+static struct rr_rendition audio(const char *name, uint32_t peak_bps)
+{
+    struct rr_rendition r = {.kind = RR_RENDITION_AUDIO,
+                             .fps_den = 1,
+                             .channels = 2,
+                             .sample_rate = 48000,
+                             .peak_bps = peak_bps,
+                             .mean_bps = peak_bps - 1000,
+                             .timescale = 48000};
+    snprintf(r.name, sizeof r.name, "%s", name);
+    snprintf(r.codecs, sizeof r.codecs, "mp4a.40.2");
+    return r;
+}
+
+static void assert_master(struct rr_rendition *renditions, uint32_t count, const char *expected)
+{
+    struct rr_manifest manifest = {.renditions = renditions, .rendition_count = count};
+    struct rr_buf text = {0};
+    rr_hls_master(&text, &manifest);
+    rr_write_u8(&text, 0);
+    assert_string_equal((const char *)text.ptr, expected);
+    rr_buf_clear(&text);
+}
+
+#define HEAD "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+
+static void test_master(void **state)
+{
+    (void)state;
+    struct rr_rendition list[] = {video("360p", 640, 360, 800000), audio("audio", 130000),
+                                  video("1080p", 1920, 1080, 5000000)};
+    list[2].video_range = 1;
+    assert_master(
+        list, 3,
+        HEAD
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,"
+        "CHANNELS=\"2\",URI=\"audio/index.m3u8\"\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=5130000,AVERAGE-BANDWIDTH=2629000,"
+        "CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1920x1080,FRAME-RATE=29.970,VIDEO-RANGE=PQ,"
+        "AUDIO=\"audio\"\n1080p/index.m3u8\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=930000,AVERAGE-BANDWIDTH=529000,"
+        "CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=29.970,VIDEO-RANGE=SDR,"
+        "AUDIO=\"audio\"\n360p/index.m3u8\n");
+}
+
+static void test_master_silent(void **state)
+{
+    (void)state;
+    struct rr_rendition list[] = {video("576p", 720, 576, 1000000)};
+    list[0].sar_num = 64; /* 16:9 PAL */
+    list[0].sar_den = 45;
+    list[0].fps_num = 50;
+    list[0].fps_den = 2;
+    list[0].video_range = 2;
+    assert_master(
+        list, 1,
+        HEAD "#EXT-X-STREAM-INF:BANDWIDTH=1000000,AVERAGE-BANDWIDTH=500000,CODECS=\"avc1.64001f\","
+             "RESOLUTION=1024x576,FRAME-RATE=25.000,VIDEO-RANGE=HLG\n576p/index.m3u8\n");
+}
+
+static void test_master_audio_only(void **state)
+{
+    (void)state;
+    struct rr_rendition list[] = {audio("audio", 130000)};
+    assert_master(
+        list, 1,
+        HEAD "#EXT-X-STREAM-INF:BANDWIDTH=130000,AVERAGE-BANDWIDTH=129000,CODECS=\"mp4a.40.2\"\n"
+             "audio/index.m3u8\n");
+}
+
+static void test_master_two_audios(void **state)
+{
+    (void)state;
+    struct rr_rendition list[] = {video("360p", 640, 360, 800000), audio("low", 64000),
+                                  audio("high", 256000), audio("opus", 128000)};
+    snprintf(list[3].codecs, sizeof list[3].codecs, "Opus");
+    list[3].channels = 0;
+    assert_master(
+        list, 4,
+        HEAD "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"high\",DEFAULT=YES,AUTOSELECT=YES,"
+             "CHANNELS=\"2\",URI=\"high/index.m3u8\"\n"
+             "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"opus\",DEFAULT=NO,AUTOSELECT=YES,"
+             "URI=\"opus/index.m3u8\"\n"
+             "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"low\",DEFAULT=NO,AUTOSELECT=YES,"
+             "CHANNELS=\"2\",URI=\"low/index.m3u8\"\n"
+             "#EXT-X-STREAM-INF:BANDWIDTH=1056000,AVERAGE-BANDWIDTH=655000,"
+             "CODECS=\"avc1.64001f,mp4a.40.2,Opus\",RESOLUTION=640x360,FRAME-RATE=29.970,VIDEO-"
+             "RANGE=SDR,"
+             "AUDIO=\"audio\"\n360p/index.m3u8\n");
+}
+
+static void test_media(void **state)
+{
+    (void)state;
+    struct rr_segment segments[] = {
+        {.duration = 60060}, {.duration = 60060}, {.duration = 1}, {.duration = 29999}};
+    struct rr_rendition r = video("360p", 640, 360, 800000);
+    struct rr_buf text = {0};
+    r.segments = segments;
+    r.segment_count = 4;
+    rr_hls_media(&text, &r);
+    rr_write_u8(&text, 0);
+    assert_string_equal(
+        (const char *)text.ptr,
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:0\n"
+        "#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n"
+        "#EXTINF:2.002000,\nseg_00000.m4s\n#EXTINF:2.002000,\nseg_00001.m4s\n"
+        "#EXTINF:0.000033,\nseg_00002.m4s\n#EXTINF:0.999967,\nseg_00003.m4s\n#EXT-X-ENDLIST\n");
+    rr_buf_clear(&text);
+}
+
+/* Every EXTINF, rounded to whole seconds, is at most TARGETDURATION, for any timescale. */
+static void test_target_duration(void **state)
+{
+    (void)state;
+    struct rr_prng prng;
+    rr_prng_seed(&prng, 8216);
+    for (int round = 0; round < 2000; round++) {
+        struct rr_segment segment = {.duration = (uint32_t)rr_prng_u64(&prng)};
+        struct rr_rendition r = audio("audio", 1000);
+        struct rr_buf text = {0};
+        r.timescale = (uint32_t)(1 + rr_prng_below(&prng, UINT32_MAX));
+        r.segments = &segment;
+        r.segment_count = 1;
+        rr_hls_media(&text, &r);
+        rr_write_u8(&text, 0);
+        const char *target = strstr((const char *)text.ptr, "TARGETDURATION:");
+        const char *extinf = strstr((const char *)text.ptr, "#EXTINF:");
+        assert_true(target != NULL && extinf != NULL);
+        double seconds = strtod(extinf + strlen("#EXTINF:"), NULL);
+        uint64_t whole = strtoull(target + strlen("TARGETDURATION:"), NULL, 10);
+        assert_true(whole >= 1 && (double)whole >= seconds - 0.000001);
+        double exact = (double)segment.duration / r.timescale;
+        assert_true(seconds - exact < 0.000001 && exact - seconds < 0.000001);
+        rr_buf_clear(&text);
+    }
+}
+
+static void test_find(void **state)
+{
+    (void)state;
+    struct rr_rendition list[] = {video("720p", 1280, 720, 1), audio("audio", 1000)};
+    struct rr_manifest manifest = {.renditions = list, .rendition_count = 2};
+    list[0].segment_count = 3;
+    list[1].segment_count = 65536;
+    static const struct {
+        const char *path;
+        enum rr_hls_kind kind;
+        uint32_t rendition, segment;
+    } good[] = {{"master.m3u8", RR_HLS_MASTER, 0, 0},
+                {"720p/index.m3u8", RR_HLS_MEDIA, 0, 0},
+                {"audio/index.m3u8", RR_HLS_MEDIA, 1, 0},
+                {"720p/init.mp4", RR_HLS_INIT, 0, 0},
+                {"audio/init.mp4", RR_HLS_INIT, 1, 0},
+                {"720p/seg_00000.m4s", RR_HLS_SEGMENT, 0, 0},
+                {"720p/seg_00002.m4s", RR_HLS_SEGMENT, 0, 2},
+                {"audio/seg_65535.m4s", RR_HLS_SEGMENT, 1, 65535}};
+    for (size_t i = 0; i < RR_COUNT(good); i++) {
+        struct rr_hls_ref ref;
+        assert_true(rr_hls_find(&ref, &manifest, rr_slice_str(good[i].path)));
+        assert_int_equal(ref.kind, good[i].kind);
+        assert_int_equal(ref.rendition, good[i].rendition);
+        assert_int_equal(ref.segment, good[i].segment);
+    }
+    const char *bad[] = {"",
+                         "/",
+                         "/master.m3u8",
+                         "master.m3u",
+                         "master.m3u8/",
+                         "720p",
+                         "720p/",
+                         "720/index.m3u8",
+                         "720P/index.m3u8",
+                         "720p//index.m3u8",
+                         "720p/../master.m3u8",
+                         "../720p/index.m3u8",
+                         "720p/init.mp4x",
+                         "720p/seg_00003.m4s",
+                         "720p/seg_0000.m4s",
+                         "720p/seg_000001.m4s",
+                         "720p/seg_ 0001.m4s",
+                         "720p/seg_+0001.m4s",
+                         "720p/seg_00001.mp4",
+                         "720p/seg_00001.m4s?x=1",
+                         "audio/seg_65536.m4s"};
+    for (size_t i = 0; i < RR_COUNT(bad); i++) {
+        struct rr_hls_ref ref;
+        if (rr_hls_find(&ref, &manifest, rr_slice_str(bad[i]))) {
+            fail_msg("found: '%s'", bad[i]);
+        }
+    }
+    struct rr_hls_ref ref;
+    assert_false(rr_hls_find(&ref, &manifest, rr_slice_of("720p/init.mp4\0", 14)));
+    assert_false(rr_hls_find(&ref, &manifest, (struct rr_slice){0}));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        {"the master lists videos highest first with their audio", test_master, NULL, NULL, NULL},
+        {"video without audio has no group, and pixels are made square", test_master_silent, NULL,
+         NULL, NULL},
+        {"audio alone is a stream of its own", test_master_audio_only, NULL, NULL, NULL},
+        {"rates and codecs are those of the dearest combination", test_master_two_audios, NULL,
+         NULL, NULL},
+        {"a media playlist names its segments in order", test_media, NULL, NULL, NULL},
+        {"the target duration is never below a segment's", test_target_duration, NULL, NULL, NULL},
+        {"only paths of the manifest are found", test_find, NULL, NULL, NULL},
+    };
+    return cmocka_run_group_tests_name("wire hls", tests, NULL, NULL);
+}
