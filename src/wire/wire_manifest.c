@@ -190,7 +190,7 @@ static void read_front(struct rr_reader *reader, struct rr_manifest *m)
 static struct rr_object *next_object(struct rr_manifest *m, uint32_t *room)
 {
     if (m->object_count == *room) {
-        *room = *room == 0 ? 16 : 2 * *room;
+        *room = *room == 0 ? 2 : 2 * *room;
         m->objects = rr_realloc(m->objects, *room * sizeof *m->objects);
     }
     return &m->objects[m->object_count];
