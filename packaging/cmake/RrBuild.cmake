@@ -2,7 +2,7 @@
 # How every part of the house is compiled: one warning set, one way to declare a module, a program or a test.
 
 add_library(rr_flags INTERFACE)
-target_compile_definitions(rr_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
+target_compile_definitions(rr_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64 RR_VERSION="${PROJECT_VERSION}")
 target_include_directories(rr_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/kernels
                                               ${CMAKE_SOURCE_DIR}/include)
 target_compile_options(rr_flags INTERFACE
@@ -31,6 +31,17 @@ endif()
 # rr_module(NAME SOURCES a.c ... [USES base crypto ...] [LIBS PkgConfig::X ...]): static library rr_NAME.
 function(rr_module name)
   cmake_parse_arguments(M "" "" "SOURCES;USES;LIBS" ${ARGN})
+  set(present "") # TEMPORARY-BUILDUP
+  foreach(src ${M_SOURCES}) # TEMPORARY-BUILDUP
+    if(IS_ABSOLUTE ${src} OR EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${src}) # TEMPORARY-BUILDUP
+      list(APPEND present ${src}) # TEMPORARY-BUILDUP
+    else() # TEMPORARY-BUILDUP
+      file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.c "typedef int rr_empty;\n") # TEMPORARY-BUILDUP
+      list(APPEND present ${CMAKE_CURRENT_BINARY_DIR}/empty.c) # TEMPORARY-BUILDUP
+    endif() # TEMPORARY-BUILDUP
+  endforeach() # TEMPORARY-BUILDUP
+  list(REMOVE_DUPLICATES present) # TEMPORARY-BUILDUP
+  set(M_SOURCES ${present}) # TEMPORARY-BUILDUP
   add_library(rr_${name} STATIC ${M_SOURCES})
   target_link_libraries(rr_${name} PUBLIC rr_flags)
   foreach(use ${M_USES})
@@ -44,6 +55,13 @@ endfunction()
 # rr_program(NAME SOURCES ... USES ... LIBS ...): build/bin/NAME.
 function(rr_program name)
   cmake_parse_arguments(P "" "" "SOURCES;USES;LIBS" ${ARGN})
+  set(PRESENTP "") # TEMPORARY-BUILDUP
+  foreach(src ${P_SOURCES}) # TEMPORARY-BUILDUP
+    if(IS_ABSOLUTE ${src} OR EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${src}) # TEMPORARY-BUILDUP
+      list(APPEND PRESENTP ${src}) # TEMPORARY-BUILDUP
+    endif() # TEMPORARY-BUILDUP
+  endforeach() # TEMPORARY-BUILDUP
+  set(P_SOURCES ${PRESENTP}) # TEMPORARY-BUILDUP
   add_executable(${name} ${P_SOURCES})
   target_link_libraries(${name} PRIVATE rr_flags)
   foreach(use ${P_USES})
@@ -65,4 +83,16 @@ function(rr_summary)
   foreach(line ${lines})
     message(STATUS "  ${line}")
   endforeach()
+endfunction()
+
+# rr_embed(OUT_C FILE SYMBOL): a C file that holds FILE as `const char SYMBOL[]`, NUL-terminated.
+function(rr_embed out file symbol)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  file(READ ${CMAKE_CURRENT_SOURCE_DIR}/${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  set(path ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.c)
+  file(WRITE ${path}.new
+       "/* made from ${file} */\nextern const char ${symbol}[];\nconst char ${symbol}[] = {${bytes}0x00};\n")
+  file(COPY_FILE ${path}.new ${path} ONLY_IF_DIFFERENT)
+  set(${out} ${path} PARENT_SCOPE)
 endfunction()

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# All checks of form; each prints its findings, the last line says how many failed.
+# usage: packaging/lint/lint.sh BUILD   (a build folder of its own, for compile_commands.json)
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+build=${1:?usage: packaging/lint/lint.sh BUILD}
+failed=0
+check() {
+    local name=$1
+    shift
+    if "$@" >"$log" 2>&1; then echo "lint: $name: ok"; else
+        failed=$((failed + 1))
+        echo "lint: $name: FAILED"
+        tail -n 60 "$log"
+    fi
+}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+mapfile -t sources < <(git ls-files '*.c' '*.h')
+mapfile -t units < <(git ls-files 'src/*.c' 'kernels/*.c' 'bench/*.c')
+mapfile -t headers < <(git ls-files 'src/*.h' 'kernels/*.h' 'bench/*.h')
+mapfile -t scripts < <(git ls-files '*.sh'; echo .ci/run)
+
+flags=(-std=c17 -D_GNU_SOURCE '-DRR_VERSION="lint"' -Isrc -Ikernels -Iinclude)
+headers_alone() {
+    local header rc=0
+    for header in "${headers[@]}"; do
+        gcc "${flags[@]}" -Wall -Wextra -fsyntax-only -x c "$header" 2>&1 | grep -v 'pragma once' && rc=1
+        clang-14 "${flags[@]}" -Wall -Wextra -fsyntax-only -x c "$header" || rc=1
+    done
+    return $rc
+}
+analyzer() {
+    printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -I{} gcc "${flags[@]}" -DRR_BIN_DIR='""' -O1 -fanalyzer -Werror \
+        -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak -Wno-analyzer-possible-null-argument \
+        -Wno-analyzer-possible-null-dereference -Wno-analyzer-null-argument -Wno-analyzer-null-dereference \
+        -Wno-analyzer-use-of-uninitialized-value -Wno-analyzer-fd-leak -c {} -o /dev/null
+}
+tidy() {
+    printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy-14 --quiet -p "$build"
+}
+
+check format clang-format-14 --dry-run -Werror "${sources[@]}"
+check house packaging/lint/house.py
+check shellcheck shellcheck "${scripts[@]}"
+check codespell codespell --quiet-level=2 --skip='*.hex,*.txt,package-lock.json,LICENSE,corpus_*' \
+    --ignore-words packaging/lint/words.txt README.md docs src kernels bench tests packaging
+check headers headers_alone
+cmake -G Ninja -S . -B "$build" -DCMAKE_C_COMPILER=clang-14 -DRR_WERROR=ON >/dev/null || exit 1
+check clang-build ninja -C "$build" --quiet
+check clang-tidy tidy
+check analyzer analyzer
+[ "$failed" -eq 0 ] && echo "lint: all checks hold" || echo "lint: $failed checks failed"
+[ "$failed" -eq 0 ]

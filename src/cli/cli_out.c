@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void cli_print(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vprintf(format, args);
+    va_end(args);
+    if (n < 0 || fflush(stdout) != 0) {
+        exit(1);
+    }
+}
+
+void cli_print_json(const json_t *json)
+{
+    if (json_dumpf(json, stdout, JSON_COMPACT) != 0 || printf("\n") < 0 || fflush(stdout) != 0) {
+        exit(1);
+    }
+}
+
+void cli_progress(const char *format, ...)
+{
+    static bool shown;
+    char line[256];
+    if (!isatty(STDERR_FILENO)) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (line[0] != '\0' || shown) {
+        fprintf(stderr, "\r\x1b[K%s", line);
+        fflush(stderr);
+    }
+    shown = line[0] != '\0';
+}
+
+int cli_fail(enum rr_err code, const struct rr_fault *fault, bool json)
+{
+    cli_progress("%s", "");
+    const char *text = fault->text[0] != '\0' ? fault->text : rr_err_text(code);
+    fprintf(stderr, "reelrig: %s\n", text);
+    if (json) {
+        json_t *out = json_pack("{s:s, s:s}", "error", rr_err_text(code), "message", text);
+        cli_print_json(out);
+        json_decref(out);
+    }
+    return rr_err_exit_status(code);
+}
+
+const char *cli_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+uint64_t cli_number(const json_t *object, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+double cli_real(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+static const struct cli_option *find(const struct cli_option *options, size_t count, const char *name, size_t len)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0) {
+            return &options[i];
+        }
+    }
+    return NULL;
+}
+
+static bool take_option(int argc, char **argv, int *at, const struct cli_option *options, size_t option_count)
+{
+    const char *name = argv[*at][1] == '-' ? argv[*at] + 2 : argv[*at] + 1;
+    const char *equals = strchr(name, '=');
+    size_t len = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    const struct cli_option *option = find(options, option_count, name, len);
+    if (option == NULL || (option->value == NULL && equals != NULL)) {
+        fprintf(stderr, "reelrig %s: there is no option '%s'\n", argv[0], argv[*at]);
+        return false;
+    }
+    if (option->flag != NULL) {
+        *option->flag = true;
+    }
+    if (option->value == NULL) {
+        return true;
+    }
+    if (equals == NULL && *at + 1 >= argc) {
+        fprintf(stderr, "reelrig %s: option '%s' needs a value\n", argv[0], argv[*at]);
+        return false;
+    }
+    *option->value = equals != NULL ? equals + 1 : argv[++*at];
+    return true;
+}
+
+bool cli_options(int argc, char **argv, const struct cli_option *options, size_t option_count, const char **positional,
+                 size_t positional_max, size_t *positional_count)
+{
+    bool only_words = false;
+    *positional_count = 0;
+    for (int i = 1; i < argc; i++) {
+        if (!only_words && strcmp(argv[i], "--") == 0) {
+            only_words = true;
+        } else if (!only_words && argv[i][0] == '-' && argv[i][1] != '\0') {
+            if (!take_option(argc, argv, &i, options, option_count)) {
+                return false;
+            }
+        } else if (*positional_count == positional_max) {
+            fprintf(stderr, "reelrig %s: '%s' is one word too many\n", argv[0], argv[i]);
+            return false;
+        } else {
+            positional[(*positional_count)++] = argv[i];
+        }
+    }
+    return true;
+}

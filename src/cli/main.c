@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* reelrig: talks to a rig, or uses the library directly. */
+#include "cli/cli.h"
+#include "crypto/crypto.h"
+
+#include <signal.h>
+#include <string.h>
+#include <stdio.h>
+
+const struct cli_verb cli_verbs[] = {
+    {"status", "[--json] [--data FOLDER]", "the whole rig at a glance", cli_status},
+    {"publish", "FILE [--ladder 720,480,360] [--price COINS] [--title TEXT] [--json] [--data FOLDER]",
+     "transcode, prove, store and serve a video", cli_publish},
+    {"watch", "URL [--rendition 720p] [-o FILE] [--wallet FOLDER] [--release] [--json]",
+     "pull one rendition, pay each slice, return certificates", cli_watch},
+    {"transcode", "IN -o DIR [--ladder 720,480] [--gop-ms 2000] [--crf 23] [--preset veryfast] [--workers N] [--json]",
+     "an HLS ladder in a folder, without a rig", cli_transcode},
+    {"job", "show [JOB] [--json]", "publishing jobs", cli_job},
+    {"chain", "show [HEIGHT] [--json] | verify [--json]", "the ledger; verify replays it into an empty one", cli_chain},
+    {"pool", "show [POOL] [--json] | settle | release POOL --url URL --wallet FOLDER [--wait]",
+     "micropayment pools", cli_pool},
+    {"store", "show [--json] | objects RESOURCE [--json] | scrub [--json]", "the video store", cli_store},
+    {"wallet", "show [--wallet FOLDER] [--url URL] [--json] | send ADDRESS COINS [--json]", "keys and coins", cli_wallet},
+    {"bench", "hash|transcode|erasure|pay [--json]", "figures beside their limits", cli_bench},
+    {"road", "VIDEO [--once] [--data FOLDER] [--web FOLDER]", "the main job from end to end on a rig of its own", cli_road},
+    {NULL, NULL, NULL, NULL},
+};
+
+int cli_usage(const char *verb)
+{
+    for (const struct cli_verb *v = cli_verbs; v->name != NULL; v++) {
+        if (strcmp(v->name, verb) == 0) {
+            fprintf(stderr, "usage: reelrig %s %s\n", v->name, v->arguments);
+        }
+    }
+    return 2;
+}
+
+static void help(FILE *to)
+{
+    fprintf(to, "usage: reelrig VERB ...\n");
+    for (const struct cli_verb *v = cli_verbs; v->name != NULL; v++) {
+        fprintf(to, "  %-10s %s\n             %s\n", v->name, v->help, v->arguments);
+    }
+    fprintf(to, "exit status: 0 done, 1 failed, 2 wrong usage, 3 degraded, 4 nobody answers\n");
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        cli_print("reelrig %s\n", RR_VERSION);
+        return 0;
+    }
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+        help(stdout);
+        return 0;
+    }
+    for (const struct cli_verb *v = cli_verbs; argc >= 2 && v->name != NULL; v++) {
+        if (strcmp(v->name, argv[1]) == 0) {
+            rr_crypto_init();
+            return v->run(argc - 1, argv + 1);
+        }
+    }
+    if (argc >= 2) {
+        fprintf(stderr, "reelrig: there is no verb '%s'\n", argv[1]);
+    }
+    help(stderr);
+    return 2;
+}

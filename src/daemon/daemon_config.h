@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef RR_DAEMON_CONFIG_H
+#define RR_DAEMON_CONFIG_H
+#include "wire/wire.h"
+
+/* All settings of a rig; texts are NUL-terminated copies. Keys: reelrig.toml beside this file. */
+struct rig_config {
+    struct rr_genesis genesis;
+    char serve_address[64];
+    uint16_t serve_port;
+    unsigned serve_threads;
+    uint64_t cache_bytes;
+    uint32_t connections_max;
+    char control_address[64];
+    uint16_t control_port;
+    uint64_t upload_bytes_max;
+    bool mine;
+    unsigned mine_threads, mine_share_percent;
+    uint64_t quota_bytes, headroom_bytes;
+    uint8_t data_shards, parity_shards;
+    char ladder[64];
+    uint32_t gop_ms;
+    uint16_t crf;
+    char preset[32];
+    uint32_t audio_bps;
+    unsigned workers;
+    uint16_t challenges;
+    struct rr_coin slice_price, job_price, risk_limit, settle_amount;
+    uint32_t slice_bytes;
+    uint64_t settle_age_ms;
+    uint32_t margin_blocks;
+};
+/* Reads the file at path, or the built-in default when path is NULL. RR_ERR_FORMAT with file:line:column,
+ * RR_ERR_NOTFOUND when the file is not there. Blocks. */
+enum rr_err daemon_config_load(struct rig_config *out, const char *path, struct rr_fault *fault) RR_MUST_USE;
+#endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/daemon_job.h"
+#include "proof/proof.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COPY_BYTES (4u << 20)
+
+static double seconds_since(const struct rr_clock *clock, uint64_t from_us)
+{
+    return (double)(rr_monotonic_us(clock) - from_us) / 1e6;
+}
+
+/* ---- original ------------------------------------------------------------------------------------- */
+
+static enum rr_err store_original(struct daemon_job *job, struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    enum rr_err err = daemon_job_path(job, path, "source", fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return rr_fail_errno(fault, "cannot read the uploaded file %s", path);
+    }
+    uint64_t started_us = rr_monotonic_us(job->rig->clock);
+    struct rr_object object;
+    if (job->source_bytes == 0) {
+        err = rr_fail(fault, RR_ERR_FORMAT, "the uploaded file is empty; a video was expected");
+    } else {
+        err = rr_store_put_fd(job->rig->store, &object, fd, job->source_bytes, job->data_shards, job->parity_shards,
+                              fault);
+    }
+    close(fd);
+    if (err != RR_OK) {
+        return err;
+    }
+    job->spec.source = object.object_id;
+    job->shards = (uint64_t)object.k + object.m;
+    job->store_s = seconds_since(job->rig->clock, started_us);
+    daemon_job_set_stage(job, JOB_STORED);
+    err = daemon_job_save(job, fault);
+    if (err == RR_OK) {
+        unlink(path); /* the store has it; a leftover is removed with the folder */
+    }
+    return err;
+}
+
+enum rr_err daemon_job_original(struct daemon_job *job, int *fd, struct rr_fault *fault)
+{
+    struct rr_object object;
+    enum rr_err err = rr_store_object(job->rig->store, &job->spec.source, &object, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    int memfd = memfd_create("reelrig-original", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (memfd < 0) {
+        return rr_fail_errno(fault, "cannot make memory for the original");
+    }
+    uint8_t *piece = rr_alloc(COPY_BYTES);
+    for (uint64_t at = 0; at < object.length && err == RR_OK; at += COPY_BYTES) {
+        size_t len = object.length - at < COPY_BYTES ? (size_t)(object.length - at) : COPY_BYTES;
+        err = rr_store_read(job->rig->store, &object, at, piece, len, fault);
+        if (err == RR_OK) {
+            err = rr_pwrite_full(memfd, piece, len, at, fault);
+        }
+    }
+    rr_free(piece);
+    if (err == RR_OK && fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+        err = rr_fail_errno(fault, "cannot seal the original");
+    }
+    if (err != RR_OK) {
+        close(memfd);
+        return err;
+    }
+    *fd = memfd;
+    return RR_OK;
+}
+
+/* ---- transactions of a job -------------------------------------------------------------------------- */
+
+static enum rr_err submit_new(struct daemon_job *job, struct rr_hash32 *id, const char *path,
+                              void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx, struct rr_fault *fault)
+{
+    struct rr_rig *rig = job->rig;
+    struct rr_tx tx = {.chain_id = rr_genesis_chain_id(&rig->config.genesis), .sender = rig->public_key};
+    struct rr_buf bytes = {0};
+    fill(fill_ctx, &tx);
+    enum rr_err err = rr_chain_next_sequence(rig->chain, &rig->public_key, &tx.sequence, fault);
+    if (err == RR_OK) {
+        tx.fee = rr_chain_min_fee(rig->chain, &tx);
+        rr_tx_sign(&tx, rig->key);
+        rr_tx_id(id, &tx);
+        rr_tx_encode(&bytes, &tx);
+        /* Kept before it is sent: after a crash the same transaction is sent again, never a second one. */
+        err = rr_file_write(path, rr_buf_slice(&bytes), 0600, fault);
+    }
+    if (err == RR_OK && (err = daemon_job_save(job, fault)) == RR_OK) {
+        err = rr_chain_submit(rig->chain, &tx, fault);
+    }
+    rr_buf_clear(&bytes);
+    return err;
+}
+
+static enum rr_err submit_kept(struct daemon_job *job, const char *path, struct rr_fault *fault)
+{
+    struct rr_buf bytes = {0};
+    struct rr_tx tx;
+    enum rr_err err = rr_file_read(&bytes, path, RR_TX_BYTES_MAX, fault);
+    if (err == RR_OK && (err = rr_tx_decode(&tx, rr_buf_slice(&bytes), fault)) == RR_OK) {
+        err = rr_chain_submit(job->rig->chain, &tx, fault);
+    }
+    rr_buf_clear(&bytes);
+    return err;
+}
+
+enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, const char *name,
+                                void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx, uint64_t *height,
+                                struct rr_fault *fault)
+{
+    struct rr_rig *rig = job->rig;
+    char path[RR_PATH_BYTES];
+    enum rr_err err = daemon_job_path(job, path, name, fault);
+    while (err == RR_OK) {
+        if (!rr_hash32_is_zero(id) && rr_chain_tx_height(rig->chain, id, height, NULL) == RR_OK) {
+            return RR_OK;
+        }
+        enum rr_err sent = rr_hash32_is_zero(id) ? submit_new(job, id, path, fill, fill_ctx, fault)
+                                                 : submit_kept(job, path, fault);
+        if (sent == RR_ERR_STATE || sent == RR_ERR_NOTFOUND) {
+            /* Another transaction of this key took the sequence: make it anew, unless it is in a block by now. */
+            if (rr_chain_tx_height(rig->chain, id, height, NULL) == RR_OK) {
+                return RR_OK;
+            }
+            *id = (struct rr_hash32){0};
+        } else if (sent == RR_ERR_FUNDS) {
+            *id = (struct rr_hash32){0}; /* mining or a transfer may bring them */
+        } else if (sent != RR_OK) {
+            return sent;
+        }
+        struct rr_chain_tip tip;
+        rr_chain_tip(rig->chain, &tip);
+        err = daemon_rig_wait_height(rig, tip.height + 1, fault);
+    }
+    return err;
+}
+
+static void fill_contract(void *ctx, struct rr_tx *tx)
+{
+    const struct daemon_job *job = ctx;
+    tx->type = RR_TX_OPEN_CONTRACT;
+    tx->body.open_contract.kind = RR_CONTRACT_TRANSCODE;
+    rr_job_id(&tx->body.open_contract.job_id, &job->spec);
+    tx->body.open_contract.provider = job->rig->public_key;
+    tx->body.open_contract.verifier = job->rig->public_key;
+    tx->body.open_contract.price = job->job_price;
+    tx->body.open_contract.challenges = job->spec.challenges;
+    tx->body.open_contract.expiry_blocks = job->rig->config.genesis.pool_blocks_max;
+}
+
+static enum rr_err contract(struct daemon_job *job, struct rr_fault *fault)
+{
+    uint64_t height;
+    enum rr_err err = daemon_job_transact(job, &job->contract_tx, "contract.tx", fill_contract, job, &height, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    daemon_job_set_stage(job, JOB_CONTRACTED);
+    return daemon_job_save(job, fault);
+}
+
+/* ---- transcoding, storing, publishing ----------------------------------------------------------------- */
+
+enum rr_err daemon_job_options(const struct daemon_job *job, struct rr_transcode_options *out, struct rr_fault *fault)
+{
+    (void)fault;
+    *out = (struct rr_transcode_options){
+        .gop_ms = job->spec.gop_ms,
+        .crf = job->spec.crf,
+        .audio_bps = job->spec.audio_bps,
+        .workers = job->rig->config.workers,
+        .preset = job->preset,
+    };
+    out->ladder.rung_count = job->spec.rung_count;
+    memcpy(out->ladder.rungs, job->spec.rungs, sizeof out->ladder.rungs);
+    return RR_OK;
+}
+
+static void show_progress(void *ctx, const struct rr_transcode_progress *progress)
+{
+    struct daemon_job *job = ctx;
+    pthread_mutex_lock(&job->rig->lock);
+    job->percent = progress->percent;
+    job->fps = progress->fps;
+    job->eta_s = progress->eta_s;
+    job->rendition_count = progress->rendition_count;
+    for (uint32_t i = 0; i < progress->rendition_count; i++) {
+        struct daemon_rendition_progress *to = &job->renditions[i];
+        snprintf(to->name, sizeof to->name, "%s", progress->renditions[i].name);
+        to->gops_done = progress->renditions[i].gops_done;
+        to->gops = progress->renditions[i].gops;
+        to->fps = progress->renditions[i].fps;
+    }
+    pthread_mutex_unlock(&job->rig->lock);
+}
+
+static enum rr_err put_file(struct daemon_job *job, struct rr_manifest *manifest, struct rr_segment *segment,
+                            const char *path, struct rr_fault *fault)
+{
+    struct rr_buf bytes = {0};
+    enum rr_err err = rr_file_read(&bytes, path, 1u << 30, fault);
+    struct rr_object *object = &manifest->objects[manifest->object_count];
+    if (err == RR_OK) {
+        err = rr_store_put(job->rig->store, object, rr_buf_slice(&bytes), job->data_shards, job->parity_shards, fault);
+    }
+    if (err == RR_OK) {
+        segment->object = manifest->object_count++;
+        segment->offset = 0;
+        segment->bytes = (uint32_t)bytes.len;
+        rr_segment_digest(&segment->digest, rr_buf_slice(&bytes));
+        job->shards += (uint64_t)object->k + object->m;
+    }
+    rr_buf_clear(&bytes);
+    return err;
+}
+
+static enum rr_err put_rendition(struct daemon_job *job, struct rr_manifest *manifest,
+                                 const struct rr_transcode_rendition *from, struct rr_fault *fault)
+{
+    struct rr_rendition *to = &manifest->renditions[manifest->rendition_count++];
+    *to = from->info;
+    to->segments = rr_alloc_array(from->segment_count, sizeof *to->segments);
+    to->segment_count = from->segment_count;
+    enum rr_err err = put_file(job, manifest, &to->init, from->init_path, fault);
+    for (uint32_t i = 0; i < from->segment_count && err == RR_OK; i++) {
+        to->segments[i].start = from->segments[i].start;
+        to->segments[i].duration = from->segments[i].duration;
+        err = put_file(job, manifest, &to->segments[i], from->segments[i].path, fault);
+    }
+    return err;
+}
+
+static enum rr_err publish(struct daemon_job *job, const struct rr_transcode_result *result, struct rr_fault *fault)
+{
+    struct rr_rig *rig = job->rig;
+    struct rr_manifest manifest = {
+        .chain_id = job->spec.chain_id,
+        .owner = rig->public_key,
+        .created_ms = job->spec.created_ms,
+        .kind = RR_RESOURCE_VOD,
+        .revision = 1,
+        .slice_price = job->slice_price,
+        .slice_bytes = job->slice_bytes,
+        .proof_root = job->root,
+    };
+    snprintf(manifest.title, sizeof manifest.title, "%s", job->title);
+    rr_job_id(&manifest.job_id, &job->spec);
+    rr_resource_id(&manifest.resource_id, manifest.chain_id, &manifest.owner, &job->spec.source, manifest.created_ms,
+                   manifest.kind);
+    uint32_t objects = 1;
+    for (uint32_t i = 0; i < result->rendition_count; i++) {
+        objects += 1 + result->renditions[i].segment_count;
+    }
+    manifest.objects = rr_alloc_array(objects, sizeof *manifest.objects);
+    manifest.renditions = rr_alloc_array(result->rendition_count, sizeof *manifest.renditions);
+    enum rr_err err = rr_store_object(rig->store, &job->spec.source, &manifest.objects[0], fault);
+    manifest.object_count = 1;
+    job->shards = (uint64_t)manifest.objects[0].k + manifest.objects[0].m;
+    for (uint32_t i = 0; i < result->rendition_count && err == RR_OK; i++) {
+        err = put_rendition(job, &manifest, &result->renditions[i], fault);
+    }
+    if (err == RR_OK) {
+        rr_manifest_sign(&manifest, rig->key);
+        err = rr_store_put_manifest(rig->store, &manifest, fault);
+        job->resource_id = manifest.resource_id;
+    }
+    rr_manifest_clear(&manifest);
+    return err;
+}
+
+static enum rr_err keep_leaves(struct daemon_job *job, const struct rr_transcode_result *result, struct rr_fault *fault)
+{
+    struct rr_buf bytes = {0};
+    struct rr_hash32 job_id;
+    char path[RR_PATH_BYTES];
+    struct rr_hash32 *hashes = rr_alloc_array(result->leaf_count, sizeof *hashes);
+    rr_job_id(&job_id, &job->spec);
+    for (uint32_t i = 0; i < result->leaf_count; i++) {
+        rr_pot_leaf_hash(&hashes[i], &job_id, &result->leaves[i]);
+    }
+    rr_merkle_root(&job->root, hashes, result->leaf_count);
+    job->leaves = result->leaf_count;
+    rr_free(hashes);
+    rr_pot_leaves_encode(&bytes, &job_id, result->leaves, result->leaf_count);
+    enum rr_err err = daemon_job_path(job, path, "leaves", fault);
+    if (err == RR_OK) {
+        err = rr_file_write(path, rr_buf_slice(&bytes), 0600, fault);
+    }
+    rr_buf_clear(&bytes);
+    return err;
+}
+
+/* Transcode and publish stand in one step: its journal makes the first cheap to run again. */
+static enum rr_err transcode(struct daemon_job *job, struct rr_fault *fault)
+{
+    struct rr_transcode_options options;
+    struct rr_transcode_result result = {0};
+    char work[RR_PATH_BYTES];
+    int fd = -1;
+    uint64_t started_us = rr_monotonic_us(job->rig->clock);
+    enum rr_err err = daemon_job_options(job, &options, fault);
+    if (err != RR_OK || (err = daemon_job_path(job, work, "work", fault)) != RR_OK ||
+        (err = daemon_job_original(job, &fd, fault)) != RR_OK) {
+        return err;
+    }
+    options.job_folder = work;
+    err = rr_transcode_run(&result, fd, &options, show_progress, job, &job->cancel, fault);
+    close(fd);
+    if (err != RR_OK) {
+        return err;
+    }
+    job->transcode_s += seconds_since(job->rig->clock, started_us);
+    job->frames_in = result.frames_in;
+    job->concealed = result.concealed;
+    job->gops = result.gops;
+    job->frames_out_ok = result.frames_out_ok;
+    started_us = rr_monotonic_us(job->rig->clock);
+    if ((err = keep_leaves(job, &result, fault)) == RR_OK && (err = publish(job, &result, fault)) == RR_OK) {
+        job->store_s += seconds_since(job->rig->clock, started_us);
+        job->percent = 100;
+        daemon_job_set_stage(job, JOB_PUBLISHED);
+        err = daemon_job_save(job, fault);
+    }
+    if (err == RR_OK) {
+        rr_serve_forget(job->rig->serve, &job->resource_id);
+        err = rr_remove_tree(work, fault);
+    }
+    rr_transcode_result_clear(&result);
+    return err;
+}
+
+static enum rr_err run_step(struct daemon_job *job, struct rr_fault *fault)
+{
+    switch (job->stage) {
+    case JOB_UPLOADED:
+        return store_original(job, fault);
+    case JOB_STORED:
+        return contract(job, fault);
+    case JOB_CONTRACTED:
+        return transcode(job, fault);
+    case JOB_PUBLISHED:
+        return daemon_prove_claim(job, fault);
+    case JOB_CLAIMED:
+        return daemon_prove_verify(job, fault);
+    case JOB_PROVED:
+    case JOB_REFUSED:
+    case JOB_FAILED:
+        break;
+    }
+    RR_BUG("a final job has no step");
+}
+
+void daemon_job_run(void *ctx)
+{
+    struct daemon_job *job = ctx;
+    struct rr_fault fault = {0};
+    enum rr_err err = RR_OK;
+    while (err == RR_OK && !daemon_job_final(job->stage)) {
+        if (atomic_load(&job->rig->stopping)) {
+            return;
+        }
+        err = run_step(job, &fault);
+        if (err == RR_OK) {
+            rr_log(RR_LOG_INFO, "jobs", "job %s: %s", job->handle, daemon_job_stage_text(job->stage));
+        }
+    }
+    /* A stop leaves the job where it is; the next start goes on. */
+    if (err == RR_OK || err == RR_ERR_CANCELLED || atomic_load(&job->rig->stopping)) {
+        return;
+    }
+    rr_log_fault(RR_LOG_ERROR, "jobs", &fault);
+    pthread_mutex_lock(&job->rig->lock);
+    snprintf(job->error, sizeof job->error, "%s", fault.text);
+    job->stage = JOB_FAILED;
+    pthread_mutex_unlock(&job->rig->lock);
+    if (daemon_job_save(job, &fault) != RR_OK) {
+        rr_log_fault(RR_LOG_ERROR, "jobs", &fault);
+    }
+}
