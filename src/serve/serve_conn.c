@@ -52,6 +52,9 @@ void serve_conn_destroy(struct serve_conn *conn)
     atomic_fetch_sub(&conn->thread->serve->counts.connections, 1);
     serve_http1_clear(&conn->parser);
     rr_buf_clear(&conn->input);
+    /* A child between fork and exec may hold the socket a moment longer; epoll must not speak of
+     * it. */
+    (void)epoll_ctl(conn->thread->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
     close(conn->fd);
     rr_free(conn);
 }
@@ -82,7 +85,8 @@ static void end_write(struct serve_conn *conn)
 {
     struct serve_request *request = conn->request;
     struct serve_counts *counts = &conn->thread->serve->counts;
-    bool last = request->reply.close || ++conn->served >= SERVE_REQUESTS_MAX;
+    bool stopping = atomic_load(&conn->thread->serve->stopping);
+    bool last = request->reply.close || stopping || ++conn->served >= SERVE_REQUESTS_MAX;
     if (request->reply.segment && request->reply.body != NULL) {
         atomic_fetch_add_explicit(&counts->segments, 1, memory_order_relaxed);
         rr_counter_add(&segments_total, 1);
@@ -97,7 +101,6 @@ static void end_write(struct serve_conn *conn)
     }
     /* Unread bytes would turn our close into a reset, which may overtake the reply: read on for a
      * while. */
-    bool stopping = atomic_load(&conn->thread->serve->stopping);
     conn->state = SERVE_LINGERING;
     rr_buf_clear(&conn->input);
     shutdown(conn->fd, SHUT_WR);

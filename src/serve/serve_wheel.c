@@ -62,12 +62,13 @@ static void turn_slot(struct serve_thread *thread, void (*expired)(struct serve_
 void serve_wheel_turn(struct serve_thread *thread, void (*expired)(struct serve_conn *conn))
 {
     uint64_t now = thread->now_ms / SERVE_TICK_MS;
-    for (unsigned i = 0; i < SERVE_WHEEL_SLOTS && thread->tick < now; i++) {
+    if (thread->tick + SERVE_WHEEL_SLOTS < now) { /* after a long sleep each slot is seen once */
+        thread->tick = now - SERVE_WHEEL_SLOTS;
+    }
+    while (thread->tick < now) {
         thread->tick++;
         turn_slot(thread, expired);
     }
-    thread->tick =
-        thread->tick < now ? now : thread->tick; /* after a long sleep all slots were seen */
 }
 
 void serve_wheel_visit(struct serve_thread *thread, void (*visit)(struct serve_conn *conn))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The request parser: the same events whether the bytes come at once or in random pieces, and what a head promises to the
- * routes holds. */
+/* The request parser: the same events whether the bytes come at once or in random pieces, and what
+ * a head promises to the routes holds. */
 #include "serve/serve_http1.h"
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Range values: what comes out is ascending, apart and inside the body, and covers exactly the bytes that a slow reading of
- * the same text covers. The first byte of the input is the size of the body. */
+/* Range values: what comes out is ascending, apart and inside the body, and covers exactly the
+ * bytes that a slow reading of the same text covers. The first byte of the input is the size of the
+ * body. */
 #include "serve/serve_text.h"
 #include <string.h>
 
@@ -20,7 +21,8 @@ static bool cover(bool covered[256], struct rr_slice text, uint64_t size, unsign
         struct rr_slice a = {item.ptr, (size_t)(dash - item.ptr)};
         struct rr_slice b = {dash + 1, item.len - a.len - 1};
         if ((a.len > 0 && !serve_text_number(&first, a, UINT64_MAX)) ||
-            (b.len > 0 && !serve_text_number(&last, b, UINT64_MAX)) || (a.len > 0 && first > last)) {
+            (b.len > 0 && !serve_text_number(&last, b, UINT64_MAX)) ||
+            (a.len > 0 && first > last)) {
             return false;
         }
         ++*asked;

@@ -156,9 +156,9 @@ static inline void world_describe(struct rr_rendition *rendition, bool video)
     rendition->timescale = video ? 24000 : 48000;
 }
 
-/* Segments of about `bytes` each, all of different length. */
+/* Segments of about `bytes` each, all of different length; the very first of `first` bytes. */
 static inline void world_publish(struct world *world, struct resource *out, uint64_t price,
-                                 uint32_t bytes, uint64_t seed)
+                                 uint32_t first, uint32_t bytes, uint64_t seed)
 {
     struct rr_manifest *manifest = &out->manifest;
     struct rr_buf original = {0};
@@ -187,7 +187,8 @@ static inline void world_publish(struct world *world, struct resource *out, uint
             struct rr_segment *segment = &rendition->segments[i];
             segment->start = (uint64_t)i * 2 * rendition->timescale;
             segment->duration = 2 * rendition->timescale;
-            world_put(world, manifest, segment, &out->segments[r][i], bytes + i * 777 + r, &prng);
+            uint32_t len = r == 0 && i == 0 ? first : bytes + i * 777 + r;
+            world_put(world, manifest, segment, &out->segments[r][i], len, &prng);
         }
     }
     rr_buf_clear(&original);
@@ -256,8 +257,9 @@ static inline void world_start(struct world *world)
     world_ok(rr_serve_start(&world->serve, &world->options, &fault));
 }
 
-/* segment_bytes: about the length of all segments. */
-static inline struct world *world_new(unsigned threads, uint32_t segment_bytes)
+/* segment_bytes: about the length of all segments, but first_bytes of the first one. */
+static inline struct world *world_new(unsigned threads, uint32_t first_bytes,
+                                      uint32_t segment_bytes)
 {
     struct world *world = rr_alloc(sizeof(*world));
     uint8_t bytes[32] = {7};
@@ -277,8 +279,8 @@ static inline struct world *world_new(unsigned threads, uint32_t segment_bytes)
     rr_seckey_public(world->viewer, &world->viewer_public);
     world_open_parts(world);
     world_mine(world, world->viewer, 2);
-    world_publish(world, &world->open, 0, segment_bytes, 1);
-    world_publish(world, &world->paid, WORLD_PRICE, segment_bytes, 2);
+    world_publish(world, &world->open, 0, first_bytes, segment_bytes, 1);
+    world_publish(world, &world->paid, WORLD_PRICE, segment_bytes, segment_bytes, 2);
     world->options = (struct rr_serve_options){
         .address = "127.0.0.1",
         .threads = threads,
@@ -314,6 +316,15 @@ static inline struct rr_serve_stats world_stats(struct world *world)
     rr_serve_stats(world->serve, &stats);
     return stats;
 }
+
+/* What is sent is counted a moment after the client may have it: until `member` is `count`. */
+#define world_counted(world, member, count)                                                        \
+    do {                                                                                           \
+        for (int try_ = 0; try_ < 400 && world_stats(world).member < (count); try_++) {            \
+            usleep(5000);                                                                          \
+        }                                                                                          \
+        assert_int_equal(world_stats(world).member, count);                                        \
+    } while (0)
 
 /* ---- client --------------------------------------------------------------------------- */
 #define CLIENT_WAIT_MS 20000
@@ -390,10 +401,10 @@ static inline void answer_clear(struct answer *answer)
     rr_buf_clear(&answer->body);
 }
 
-/* Value of a header, NULL when absent; static memory. */
+/* Value of a header, NULL when absent; good until the next call. */
 static inline const char *answer_field(const struct answer *answer, const char *name)
 {
-    static char value[512];
+    static _Thread_local char value[512];
     const char *at = (const char *)answer->head.ptr;
     size_t len = strlen(name);
     while ((at = strstr(at, "\r\n")) != NULL) {
