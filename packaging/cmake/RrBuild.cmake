@@ -31,17 +31,6 @@ endif()
 # rr_module(NAME SOURCES a.c ... [USES base crypto ...] [LIBS PkgConfig::X ...]): static library rr_NAME.
 function(rr_module name)
   cmake_parse_arguments(M "" "" "SOURCES;USES;LIBS" ${ARGN})
-  set(present "") # TEMPORARY-BUILDUP
-  foreach(src ${M_SOURCES}) # TEMPORARY-BUILDUP
-    if(IS_ABSOLUTE ${src} OR EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${src}) # TEMPORARY-BUILDUP
-      list(APPEND present ${src}) # TEMPORARY-BUILDUP
-    else() # TEMPORARY-BUILDUP
-      file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.c "typedef int rr_empty;\n") # TEMPORARY-BUILDUP
-      list(APPEND present ${CMAKE_CURRENT_BINARY_DIR}/empty.c) # TEMPORARY-BUILDUP
-    endif() # TEMPORARY-BUILDUP
-  endforeach() # TEMPORARY-BUILDUP
-  list(REMOVE_DUPLICATES present) # TEMPORARY-BUILDUP
-  set(M_SOURCES ${present}) # TEMPORARY-BUILDUP
   add_library(rr_${name} STATIC ${M_SOURCES})
   target_link_libraries(rr_${name} PUBLIC rr_flags)
   foreach(use ${M_USES})
@@ -55,13 +44,6 @@ endfunction()
 # rr_program(NAME SOURCES ... USES ... LIBS ...): build/bin/NAME.
 function(rr_program name)
   cmake_parse_arguments(P "" "" "SOURCES;USES;LIBS" ${ARGN})
-  set(PRESENTP "") # TEMPORARY-BUILDUP
-  foreach(src ${P_SOURCES}) # TEMPORARY-BUILDUP
-    if(IS_ABSOLUTE ${src} OR EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${src}) # TEMPORARY-BUILDUP
-      list(APPEND PRESENTP ${src}) # TEMPORARY-BUILDUP
-    endif() # TEMPORARY-BUILDUP
-  endforeach() # TEMPORARY-BUILDUP
-  set(P_SOURCES ${PRESENTP}) # TEMPORARY-BUILDUP
   add_executable(${name} ${P_SOURCES})
   target_link_libraries(${name} PRIVATE rr_flags)
   foreach(use ${P_USES})

@@ -91,7 +91,7 @@ static enum rr_err transfer(struct ledger_call *call, struct rr_fault *fault)
     if (rr_coin_is_zero(amount)) {
         return rr_fail(fault, RR_ERR_LIMIT, "a transfer of 0 coins moves nothing; give an amount");
     }
-    struct rr_coin spend;
+    struct rr_coin spend = RR_COIN_ZERO;
     enum rr_err err = ledger_can_spend(call, &spend, amount, fault);
     if (err == RR_OK) {
         err = ledger_spend(call, spend, fault);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* reelrig bench: one question each, with limits and peers of the same run. */
+#include "cli/cli.h"
+#include "bench/bench.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    enum rr_err (*run)(struct rr_buf *out, bool json);
+} benches[] = {
+    {"pay", rr_bench_pay},
+};
+
+int cli_bench(int argc, char **argv)
+{
+    const char *name = NULL;
+    bool json = false;
+    size_t count;
+    const struct cli_option options[] = {{"json", NULL, &json}};
+    if (!cli_options(argc, argv, options, RR_COUNT(options), &name, 1, &count) || count != 1) {
+        return cli_usage(argv[0]);
+    }
+    for (size_t i = 0; i < RR_COUNT(benches); i++) {
+        if (strcmp(benches[i].name, name) == 0) {
+            struct rr_buf out = {0};
+            enum rr_err err = benches[i].run(&out, json);
+            if (err == RR_OK) {
+                cli_print("%.*s%s", (int)out.len, (const char *)out.ptr, json ? "\n" : "");
+            }
+            rr_buf_clear(&out);
+            return rr_err_exit_status(err);
+        }
+    }
+    return cli_usage(argv[0]);
+}
