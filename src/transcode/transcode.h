@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The door of transcode, floor 2: any video in, an ABR ladder of closed GOPs out, each GOP re-makeable alone. No byte
- * of a foreign file is parsed here: sandboxed `reelrig-worker` processes do that, and their answers are distrusted. */
+/* The door of transcode, floor 2: any video in, an ABR ladder of closed GOPs out, each GOP
+ * re-makeable alone. No byte of a foreign file is parsed here: sandboxed `reelrig-worker` processes
+ * do that, and their answers are distrusted. */
 #ifndef RR_TRANSCODE_H
 #define RR_TRANSCODE_H
 #include "base/base.h"
 #include "wire/wire.h"
 #include <stdatomic.h>
 
-/* ---- ladder ------------------------------------------------------------------------------------ */
-/* Rungs are short sides of the displayed picture in pixels, falling; 0 rungs stand for 720, 480, 360. */
+/* ---- ladder ------------------------------------------------------------------------------------
+ */
+/* Rungs are short sides of the displayed picture in pixels, falling; 0 rungs stand for 720, 480,
+ * 360. */
 struct rr_ladder {
     uint8_t rung_count;
     uint16_t rungs[RR_RUNGS_MAX];
 };
 #define RR_RUNG_MIN 16
 #define RR_RUNG_MAX 4320
-/* "720,480,360", any order; sorted, 1..8 different rungs of RR_RUNG_MIN..RR_RUNG_MAX, else RR_ERR_USAGE. Any thread. */
-enum rr_err rr_ladder_parse(struct rr_ladder *out, const char *text, struct rr_fault *fault) RR_MUST_USE;
+/* "720,480,360", any order; sorted, 1..8 different rungs of RR_RUNG_MIN..RR_RUNG_MAX, else
+ * RR_ERR_USAGE. Any thread. */
+enum rr_err rr_ladder_parse(struct rr_ladder *out, const char *text,
+                            struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- what a job is told -------------------------------------------------------------------------- */
+/* ---- what a job is told
+ * -------------------------------------------------------------------------- */
 /* A field of 0 or NULL stands for its default. All pointers are borrowed for the call. */
 struct rr_transcode_options {
     struct rr_ladder ladder;
@@ -27,14 +33,17 @@ struct rr_transcode_options {
     uint32_t audio_bps;      /* 16000..512000, default 128000 */
     const char *preset;      /* of x264, ultrafast..veryslow, default "veryfast" */
     unsigned workers;        /* encoders at a time, 1..256, default one per core */
-    const char *worker_path; /* default: RR_WORKER of the environment, then reelrig-worker beside this program */
-    const char *job_folder;  /* made when absent: journal and output; needed by rr_transcode_run alone */
+    const char *worker_path; /* default: RR_WORKER of the environment, then reelrig-worker beside
+                                this program */
+    const char
+        *job_folder; /* made when absent: journal and output; needed by rr_transcode_run alone */
 };
-/* Name of the exact profile of a preset, which pins encoder build and settings: "x264-164-veryfast-v1". NULL when the
- * preset is unknown. Static text; any thread. */
+/* Name of the exact profile of a preset, which pins encoder build and settings:
+ * "x264-164-veryfast-v1". NULL when the preset is unknown. Static text; any thread. */
 const char *rr_transcode_profile(const char *preset);
 
-/* ---- what a file holds ----------------------------------------------------------------------------- */
+/* ---- what a file holds
+ * ----------------------------------------------------------------------------- */
 #define RR_TRANSCODE_TEXT_MAX  31
 #define RR_TRANSCODE_AUDIO_MAX 16
 struct rr_transcode_audio {
@@ -47,29 +56,34 @@ struct rr_transcode_facts {
     int64_t start_us, duration_us; /* duration 0: not stated */
     bool has_video;
     char video_codec[RR_TRANSCODE_TEXT_MAX + 1];
-    uint32_t width, height;   /* as coded, before rotation */
+    uint32_t width, height;    /* as coded, before rotation */
     uint32_t sar_num, sar_den; /* 1:1 when not stated */
-    uint16_t rotation;        /* clockwise degrees: 0, 90, 180, 270 */
+    uint16_t rotation;         /* clockwise degrees: 0, 90, 180, 270 */
     bool mirrored;
     uint8_t bit_depth;
     bool full_range;
     uint8_t primaries, transfer, matrix; /* ITU-T H.273; 2 unspecified */
     uint32_t fps_num, fps_den;           /* mean */
-    bool exact;                          /* its decoder is exact by standard: H.264, HEVC, VP9, AV1 */
+    bool exact; /* its decoder is exact by standard: H.264, HEVC, VP9, AV1 */
     struct rr_transcode_audio audio[RR_TRANSCODE_AUDIO_MAX];
-    uint32_t audio_count, video_count, subtitle_count; /* audio beyond the array is counted, not shown */
+    uint32_t audio_count, video_count,
+        subtitle_count; /* audio beyond the array is counted, not shown */
 };
-/* Looks into the open file `source_fd` (seekable, borrowed, its offset untouched) in a worker. Blocks up to a minute.
- * Any thread; the thread must outlive the call's workers, which it does by blocking. RR_ERR_FORMAT: not a video, cut
- * short or empty; RR_ERR_UNSUPPORTED: a codec or container that is not taken; RR_ERR_LIMIT; RR_ERR_DAMAGED: nothing
- * decodes; RR_ERR_STATE: no worker program. */
-enum rr_err rr_transcode_probe(struct rr_transcode_facts *out, int source_fd, const struct rr_transcode_options *options,
+/* Looks into the open file `source_fd` (seekable, borrowed, its offset untouched) in a worker.
+ * Blocks up to a minute. Any thread; the thread must outlive the call's workers, which it does by
+ * blocking. RR_ERR_FORMAT: not a video, cut short or empty; RR_ERR_UNSUPPORTED: a codec or
+ * container that is not taken; RR_ERR_LIMIT; RR_ERR_DAMAGED: nothing decodes; RR_ERR_STATE: no
+ * worker program. */
+enum rr_err rr_transcode_probe(struct rr_transcode_facts *out, int source_fd,
+                               const struct rr_transcode_options *options,
                                struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- a job ------------------------------------------------------------------------------------------- */
+/* ---- a job
+ * ------------------------------------------------------------------------------------------- */
 struct rr_transcode_rendition_progress {
     char name[RR_NAME_MAX + 1];
-    uint32_t gops_done, gops; /* gops: estimated from the duration until the source is read to its end */
+    uint32_t gops_done,
+        gops; /* gops: estimated from the duration until the source is read to its end */
     double fps;
 };
 struct rr_transcode_progress {
@@ -83,7 +97,8 @@ struct rr_transcode_progress {
 typedef void rr_transcode_progress_fn(void *ctx, const struct rr_transcode_progress *progress);
 
 struct rr_transcode_segment {
-    uint64_t start;    /* presentation time in info.timescale; the job's first picture or sound is at 0 */
+    uint64_t
+        start; /* presentation time in info.timescale; the job's first picture or sound is at 0 */
     uint32_t duration; /* same unit */
     uint64_t bytes;
     char *path; /* owned; below job_folder */
@@ -110,37 +125,44 @@ struct rr_transcode_result {
     bool frames_out_ok;    /* the invariants held; always true after RR_OK */
     double seconds;
 };
-/* Runs the job to its end; blocks; the calling thread is its only owner. Goes on from the journal in job_folder, if
- * there is one of the same source and options (another's: RR_ERR_STATE). The same bytes come out whatever the number of
- * workers and interruptions. Files named by the result stay in job_folder; the caller removes it. source_fd as for
- * rr_transcode_probe. progress and cancel may be NULL. *out on success only: rr_transcode_result_clear. Errors as
- * rr_transcode_probe; RR_ERR_USAGE for options; RR_ERR_CANCELLED; RR_ERR_FULL; RR_ERR_DAMAGED also when an invariant of
+/* Runs the job to its end; blocks; the calling thread is its only owner. Goes on from the journal
+ * in job_folder, if there is one of the same source and options (another's: RR_ERR_STATE). The same
+ * bytes come out whatever the number of workers and interruptions. Files named by the result stay
+ * in job_folder; the caller removes it. source_fd as for rr_transcode_probe. progress and cancel
+ * may be NULL. *out on success only: rr_transcode_result_clear. Errors as rr_transcode_probe;
+ * RR_ERR_USAGE for options; RR_ERR_CANCELLED; RR_ERR_FULL; RR_ERR_DAMAGED also when an invariant of
  * spec 20, 2 does not hold; RR_ERR_BUSY when another process works in job_folder. */
-enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd, const struct rr_transcode_options *options,
-                             rr_transcode_progress_fn *progress, void *ctx, const atomic_bool *cancel,
-                             struct rr_fault *fault) RR_MUST_USE;
+enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
+                             const struct rr_transcode_options *options,
+                             rr_transcode_progress_fn *progress, void *ctx,
+                             const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
 void rr_transcode_result_clear(struct rr_transcode_result *result); /* {0} is fine */
 
-/* ---- spot checks ([VC 7.3], spec 20, 4) ------------------------------------------------------------------ */
+/* ---- spot checks ([VC 7.3], spec 20, 4)
+ * ------------------------------------------------------------------ */
 struct rr_transcode_remade {
     uint32_t source_first, source_last;
     struct rr_hash32 source_digest, output_digest;
     uint64_t output_bytes;
 };
-/* Makes the GOP of `leaf` again from the original, decoding from leaf->source_first on; only rendition, gop and
- * source_first are read, what came out is for the caller to compare. Options as for the job (job_folder and workers are
- * not used). RR_ERR_NOTFOUND: the job has no such GOP or the leaf starts at no packet that it may start at; other errors
- * as rr_transcode_run. Blocks. */
+/* Makes the GOP of `leaf` again from the original, decoding from leaf->source_first on; only
+ * rendition, gop and source_first are read, what came out is for the caller to compare. Options as
+ * for the job (job_folder and workers are not used). RR_ERR_NOTFOUND: the job has no such GOP or
+ * the leaf starts at no packet that it may start at; other errors as rr_transcode_run. Blocks. */
 enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
-                                const struct rr_transcode_options *options, const struct rr_pot_leaf *leaf,
-                                const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
+                                const struct rr_transcode_options *options,
+                                const struct rr_pot_leaf *leaf, const atomic_bool *cancel,
+                                struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- standalone -------------------------------------------------------------------------------------------- */
-/* Transcodes the file at in_path into folder: master.m3u8, NAME/index.m3u8, NAME/init.mp4, NAME/seg_00000.m4s ...
- * The job runs in folder/.job (options->job_folder is not used), which is left there to go on from when this fails, and
- * removed at the end. master.m3u8 comes last: a folder without it is not whole. A folder that holds another ladder is
- * RR_ERR_EXISTS. out may be NULL; its paths are those of the finished files. Otherwise as rr_transcode_run. */
-enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *folder, const char *in_path,
-                                   const struct rr_transcode_options *options, rr_transcode_progress_fn *progress,
-                                   void *ctx, const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
+/* ---- standalone
+ * -------------------------------------------------------------------------------------------- */
+/* Transcodes the file at in_path into folder: master.m3u8, NAME/index.m3u8, NAME/init.mp4,
+ * NAME/seg_00000.m4s ... The job runs in folder/.job (options->job_folder is not used), which is
+ * left there to go on from when this fails, and removed at the end. master.m3u8 comes last: a
+ * folder without it is not whole. A folder that holds another ladder is RR_ERR_EXISTS. out may be
+ * NULL; its paths are those of the finished files. Otherwise as rr_transcode_run. */
+enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *folder,
+                                   const char *in_path, const struct rr_transcode_options *options,
+                                   rr_transcode_progress_fn *progress, void *ctx,
+                                   const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
 #endif

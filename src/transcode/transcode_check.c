@@ -12,8 +12,8 @@ static int compare_times(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-enum rr_err transcode_check_packets(const struct transcode_packets *packets, const struct transcode_encode *asked,
-                                    struct rr_fault *fault)
+enum rr_err transcode_check_packets(const struct transcode_packets *packets,
+                                    const struct transcode_encode *asked, struct rr_fault *fault)
 {
     int64_t *times = rr_alloc_array(TRANSCODE_FRAMES_MAX, sizeof *times);
     uint64_t bytes = 0;
@@ -22,26 +22,26 @@ enum rr_err transcode_check_packets(const struct transcode_packets *packets, con
         times[i] = packets->packets[i].pts;
         bytes += packets->packets[i].bytes;
         if ((packets->packets[i].key != 0) != (i == 0)) {
-            err = rr_fail(fault, RR_ERR_DAMAGED, "packet %u of the GOP is %sa key picture", (unsigned)i,
-                          i == 0 ? "not " : "");
+            err = rr_fail(fault, RR_ERR_DAMAGED, "packet %u of the GOP is %sa key picture",
+                          (unsigned)i, i == 0 ? "not " : "");
         }
     }
     qsort(times, packets->count, sizeof *times, compare_times);
     if (packets->count != asked->count) {
-        err = rr_fail(fault, RR_ERR_DAMAGED, "%u pictures went in and %u came out", (unsigned)asked->count,
-                      (unsigned)packets->count);
+        err = rr_fail(fault, RR_ERR_DAMAGED, "%u pictures went in and %u came out",
+                      (unsigned)asked->count, (unsigned)packets->count);
     } else if (memcmp(times, asked->pts, sizeof *times * asked->count) != 0) {
         err = rr_fail(fault, RR_ERR_DAMAGED, "the pictures' times are not those that went in");
     } else if (bytes != packets->bytes) {
-        err = rr_fail(fault, RR_ERR_DAMAGED, "packets of %llu bytes in a stream of %llu", (unsigned long long)bytes,
-                      (unsigned long long)packets->bytes);
+        err = rr_fail(fault, RR_ERR_DAMAGED, "packets of %llu bytes in a stream of %llu",
+                      (unsigned long long)bytes, (unsigned long long)packets->bytes);
     }
     rr_free(times);
     return err;
 }
 
-static enum rr_err digest(struct transcode_coded *out, struct rr_slice head, uint64_t bytes, int fd, uint64_t offset,
-                          struct rr_fault *fault)
+static enum rr_err digest(struct transcode_coded *out, struct rr_slice head, uint64_t bytes, int fd,
+                          uint64_t offset, struct rr_fault *fault)
 {
     struct rr_hasher hasher;
     enum rr_err err = RR_OK;
@@ -63,20 +63,23 @@ static enum rr_err digest(struct transcode_coded *out, struct rr_slice head, uin
     return err;
 }
 
-enum rr_err transcode_es_digest(struct transcode_coded *out, const struct transcode_packets *packets, int fd,
-                                uint64_t offset, struct rr_fault *fault)
+enum rr_err transcode_es_digest(struct transcode_coded *out,
+                                const struct transcode_packets *packets, int fd, uint64_t offset,
+                                struct rr_fault *fault)
 {
-    return digest(out, rr_slice_of(packets->extradata, packets->extradata_bytes), packets->bytes, fd, offset, fault);
+    return digest(out, rr_slice_of(packets->extradata, packets->extradata_bytes), packets->bytes,
+                  fd, offset, fault);
 }
 
-enum rr_err transcode_sound_digest(struct transcode_coded *out, const struct transcode_sound *sound, int fd,
-                                   uint64_t offset, struct rr_fault *fault)
+enum rr_err transcode_sound_digest(struct transcode_coded *out, const struct transcode_sound *sound,
+                                   int fd, uint64_t offset, struct rr_fault *fault)
 {
-    return digest(out, rr_slice_of(sound->extradata, sound->extradata_bytes), sound->bytes, fd, offset, fault);
+    return digest(out, rr_slice_of(sound->extradata, sound->extradata_bytes), sound->bytes, fd,
+                  offset, fault);
 }
 
-enum rr_err transcode_avc_name(char out[static RR_NAME_MAX + 1], const uint8_t *extradata, uint32_t len,
-                               struct rr_fault *fault)
+enum rr_err transcode_avc_name(char out[static RR_NAME_MAX + 1], const uint8_t *extradata,
+                               uint32_t len, struct rr_fault *fault)
 {
     for (uint32_t i = 0; i + 7 <= len; i++) {
         const uint8_t *at = extradata + i;
@@ -88,8 +91,8 @@ enum rr_err transcode_avc_name(char out[static RR_NAME_MAX + 1], const uint8_t *
     return rr_fail(fault, RR_ERR_DAMAGED, "the encoder gave no sequence parameter set");
 }
 
-void transcode_encode_task(struct transcode_encode *out, const struct transcode_plan *plan, unsigned rung,
-                           const int64_t *pts, uint32_t count)
+void transcode_encode_task(struct transcode_encode *out, const struct transcode_plan *plan,
+                           unsigned rung, const int64_t *pts, uint32_t count)
 {
     out->plan = *plan;
     out->rung = (uint8_t)rung;

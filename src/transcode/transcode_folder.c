@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A ladder in a folder, without a rig. What is at its place is whole; the master playlist comes last. */
+/* A ladder in a folder, without a rig. What is at its place is whole; the master playlist comes
+ * last. */
 #include "transcode/transcode_private.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,8 @@ static enum rr_err move(char **path, const char *folder, const char *name, struc
     return err;
 }
 
-static enum rr_err place_rendition(struct rr_transcode_rendition *rendition, const char *folder, struct rr_fault *fault)
+static enum rr_err place_rendition(struct rr_transcode_rendition *rendition, const char *folder,
+                                   struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     struct rr_buf text = {0};
@@ -57,11 +59,13 @@ static enum rr_err place_rendition(struct rr_transcode_rendition *rendition, con
     return err;
 }
 
-static enum rr_err write_master(const struct rr_transcode_result *result, const char *folder, struct rr_fault *fault)
+static enum rr_err write_master(const struct rr_transcode_result *result, const char *folder,
+                                struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     struct rr_buf text = {0};
-    struct rr_manifest manifest = {.kind = RR_RESOURCE_VOD, .rendition_count = result->rendition_count};
+    struct rr_manifest manifest = {.kind = RR_RESOURCE_VOD,
+                                   .rendition_count = result->rendition_count};
     manifest.renditions = rr_alloc_array(result->rendition_count + 1u, sizeof *manifest.renditions);
     for (uint32_t i = 0; i < result->rendition_count; i++) {
         manifest.renditions[i] = result->renditions[i].info;
@@ -83,15 +87,17 @@ static enum rr_err open_input(int *out, const char *path, struct rr_fault *fault
     }
     if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
         close(fd);
-        return rr_fail(fault, RR_ERR_USAGE, "%.200s is not a regular file; name a video file", path);
+        return rr_fail(fault, RR_ERR_USAGE, "%.200s is not a regular file; name a video file",
+                       path);
     }
     *out = fd;
     return RR_OK;
 }
 
-enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *folder, const char *in_path,
-                                   const struct rr_transcode_options *options, rr_transcode_progress_fn *progress,
-                                   void *ctx, const atomic_bool *cancel, struct rr_fault *fault)
+enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *folder,
+                                   const char *in_path, const struct rr_transcode_options *options,
+                                   rr_transcode_progress_fn *progress, void *ctx,
+                                   const atomic_bool *cancel, struct rr_fault *fault)
 {
     struct rr_transcode_options inner = *options;
     struct rr_transcode_result result = {0};
@@ -101,7 +107,8 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
     enum rr_err err = open_input(&fd, in_path, fault);
     err = err != RR_OK ? err : rr_path(work, fault, "%s/.job", folder);
     if (err == RR_OK && there(folder, "master.m3u8") && !there(folder, ".job")) {
-        err = rr_fail(fault, RR_ERR_EXISTS, "%.200s holds a ladder already; remove it or name another folder", folder);
+        err = rr_fail(fault, RR_ERR_EXISTS,
+                      "%.200s holds a ladder already; remove it or name another folder", folder);
     }
     if (err == RR_OK) {
         inner.job_folder = work;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The job's one thread: a source worker that runs ahead by a few GOPs, encode workers that take the largest task first,
- * one worker for the sound, and a journal of what is done. */
+/* The job's one thread: a source worker that runs ahead by a few GOPs, encode workers that take the
+ * largest task first, one worker for the sound, and a journal of what is done. */
 #include "transcode/transcode_private.h"
 #include <errno.h>
 #include <poll.h>
@@ -10,15 +10,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define POOL_MAX       64                      /* idle memfds of raw pictures, all rungs */
-#define MEMORY_BYTES   (UINT64_C(2) << 30)     /* of raw pictures, beyond the one GOP that there must be */
-#define AUDIO_SECONDS  (TRANSCODE_DURATION_MAX_S + 600)
-#define SHOW_US        200000
-#define NO_TASK        UINT32_MAX
-#define GOP_RECORD     "gop-%06u"
-#define CODED_RECORD   "es-%u-%06u"
-#define SOUND_RECORD   "sound"
-#define END_RECORD     "end"
+#define POOL_MAX 64 /* idle memfds of raw pictures, all rungs */
+#define MEMORY_BYTES                                                                               \
+    (UINT64_C(2) << 30) /* of raw pictures, beyond the one GOP that there must be */
+#define AUDIO_SECONDS (TRANSCODE_DURATION_MAX_S + 600)
+#define SHOW_US       200000
+#define NO_TASK       UINT32_MAX
 
 struct pooled {
     int fd;
@@ -49,127 +46,11 @@ struct scheduler {
     struct transcode_gop *told;
 };
 
-/* ---- journal ------------------------------------------------------------------------------------------ */
+/* ---- memory of raw pictures
+ * ---------------------------------------------------------------------------- */
 
-static void room_for(struct transcode_job *job, uint32_t gop)
-{
-    if (gop < job->gop_room) {
-        return;
-    }
-    uint32_t room = job->gop_room == 0 ? 64 : job->gop_room * 2;
-    job->gops = rr_realloc(job->gops, sizeof *job->gops * room);
-    memset(job->gops + job->gop_room, 0, sizeof *job->gops * (room - job->gop_room));
-    for (uint32_t i = job->gop_room; i < room; i++) {
-        for (unsigned rung = 0; rung < RR_RUNGS_MAX; rung++) {
-            job->gops[i].frames[rung] = -1;
-        }
-    }
-    job->gop_room = room;
-}
-
-/* Parameter sets of all GOPs of a rendition must be one. */
-static enum rr_err check_extradata(struct transcode_job *job, unsigned rung, uint32_t gop,
-                                   const struct transcode_packets *packets, struct rr_fault *fault)
-{
-    struct rr_slice found = rr_slice_of(packets->extradata, packets->extradata_bytes);
-    if (job->extradata[rung].len == 0) {
-        rr_buf_append(&job->extradata[rung], found.ptr, found.len);
-    } else if (!rr_slice_equal(found, rr_buf_slice(&job->extradata[rung]))) {
-        return rr_fail(fault, RR_ERR_DAMAGED, "the parameter sets of GOP %u, rung %u, are not those of the GOPs before",
-                       (unsigned)gop, rung);
-    }
-    return RR_OK;
-}
-
-/* How many places a picture is decoded after its turn to be shown, at most. */
-static void note_reorder(struct transcode_job *job, uint32_t gop, const struct transcode_packets *packets)
-{
-    const struct transcode_gop_facts *facts = &job->gops[gop].facts;
-    for (uint32_t i = 0; i < packets->count; i++) {
-        uint32_t late = 0;
-        while (late < i && (facts->pts[i - late] - facts->pts[0]) * job->plan.ticks > packets->packets[i].pts) {
-            late++;
-        }
-        job->reorder = late > job->reorder ? late : job->reorder;
-    }
-}
-
-/* A record of an encoded GOP: PACKETS body, then digest and bytes. */
-static void load_coded(struct scheduler *plan, uint32_t gop, unsigned rung)
-{
-    struct transcode_job *job = plan->job;
-    struct transcode_coded *coded = &job->gops[gop].coded[rung];
-    struct rr_buf body = {0};
-    char name[64];
-    uint64_t offset = 0, payload = 0;
-    snprintf(name, sizeof name, CODED_RECORD, rung, (unsigned)gop);
-    if (transcode_journal_get(&body, job->options.job_folder, name, &offset, &payload) && body.len > 40) {
-        struct rr_slice packets = rr_slice_of(body.ptr, body.len - 40);
-        struct rr_reader tail = rr_reader_of(rr_slice_of(body.ptr + packets.len, 40));
-        rr_read_bytes(&tail, coded->digest.bytes, sizeof coded->digest.bytes);
-        coded->bytes = rr_read_u64(&tail);
-        coded->payload_offset = offset;
-        coded->done = transcode_decode_message(packets, packets, plan->packets) &&
-                      plan->packets->count == job->gops[gop].facts.count && payload == plan->packets->bytes &&
-                      check_extradata(job, rung, gop, plan->packets, NULL) == RR_OK;
-        if (coded->done) {
-            note_reorder(job, gop, plan->packets);
-            job->resumed++;
-        }
-    }
-    rr_buf_clear(&body);
-}
-
-static void load_journal(struct scheduler *plan)
-{
-    struct transcode_job *job = plan->job;
-    struct rr_buf body = {0};
-    char name[64];
-    uint64_t offset = 0, payload = 0;
-    for (uint32_t gop = 0;; gop++) {
-        snprintf(name, sizeof name, GOP_RECORD, (unsigned)gop);
-        room_for(job, gop);
-        if (!transcode_journal_get(&body, job->options.job_folder, name, &offset, &payload) ||
-            !transcode_gop_unrecord(&job->gops[gop].facts, rr_buf_slice(&body))) {
-            break;
-        }
-        job->gops[gop].known = true;
-        job->gop_count = gop + 1;
-        for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
-            load_coded(plan, gop, rung);
-        }
-    }
-    if (transcode_journal_get(&body, job->options.job_folder, END_RECORD, &offset, &payload) && body.len == 4) {
-        struct rr_reader reader = rr_reader_of(rr_buf_slice(&body));
-        job->source_done = rr_read_u32(&reader) == job->gop_count;
-    }
-    if (job->plan.audio_stream >= 0 &&
-        transcode_journal_get(&body, job->options.job_folder, SOUND_RECORD, &job->sound_offset, &payload)) {
-        struct rr_reader reader = rr_reader_of(rr_buf_slice(&body));
-        struct rr_slice sound = rr_read_var32(&reader, TRANSCODE_MESSAGE_MAX);
-        job->sound_done = !reader.failed && transcode_decode_message(sound, sound, job->sound) &&
-                          reader.len == (size_t)job->sound->count * 4 && payload == job->sound->bytes;
-        if (job->sound_done) {
-            rr_buf_append(&job->sound_sizes, reader.ptr, reader.len);
-            job->resumed++;
-        }
-    }
-    rr_buf_clear(&body);
-}
-
-static bool gop_whole(const struct transcode_job *job, uint32_t gop)
-{
-    for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
-        if (!job->gops[gop].known || !job->gops[gop].coded[rung].done) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* ---- memory of raw pictures ---------------------------------------------------------------------------- */
-
-static enum rr_err frames_get(struct scheduler *plan, int *out, unsigned rung, struct rr_fault *fault)
+static enum rr_err frames_get(struct scheduler *plan, int *out, unsigned rung,
+                              struct rr_fault *fault)
 {
     for (unsigned i = plan->pooled; i-- > 0;) {
         if (plan->pool[i].rung == rung) {
@@ -193,7 +74,8 @@ static void frames_put(struct scheduler *plan, int fd, unsigned rung)
 /* GOPs in memory at a time: enough to keep the encoders busy, within the budget, at least one. */
 static uint32_t window_of(const struct transcode_job *job, unsigned encoders)
 {
-    uint64_t frames = (uint64_t)job->plan.fps_num * job->plan.gop_ms / ((uint64_t)job->plan.fps_den * 1000) + 1;
+    uint64_t frames =
+        (uint64_t)job->plan.fps_num * job->plan.gop_ms / ((uint64_t)job->plan.fps_den * 1000) + 1;
     uint64_t bytes = 0;
     for (unsigned i = 0; i < job->plan.rung_count; i++) {
         bytes += transcode_frame_bytes(&job->plan, &job->plan.rungs[i]) * frames;
@@ -203,17 +85,8 @@ static uint32_t window_of(const struct transcode_job *job, unsigned encoders)
     return (uint32_t)(fit < 1 ? 1 : fit < want ? fit : want);
 }
 
-/* ---- source ---------------------------------------------------------------------------------------------- */
-
-/* The first GOP that something is missing of; the source starts there or just before. */
-static uint32_t first_missing(const struct transcode_job *job)
-{
-    uint32_t gop = 0;
-    while (gop < job->gop_count && gop_whole(job, gop)) {
-        gop++;
-    }
-    return gop;
-}
+/* ---- source
+ * ---------------------------------------------------------------------------------------------- */
 
 static enum rr_err start_source(struct scheduler *plan, uint32_t from, struct rr_fault *fault)
 {
@@ -221,7 +94,8 @@ static enum rr_err start_source(struct scheduler *plan, uint32_t from, struct rr
     struct transcode_source *ask = rr_alloc(sizeof *ask);
     struct rr_buf message = {0};
     ask->plan = job->plan;
-    /* Only a GOP that was told can be named to start at: the last one before, when this one was not. */
+    /* Only a GOP that was told can be named to start at: the last one before, when this one was
+     * not. */
     if (from > 0 && (from >= job->gop_count || !job->gops[from].known)) {
         from--;
     }
@@ -234,7 +108,8 @@ static enum rr_err start_source(struct scheduler *plan, uint32_t from, struct rr
     enum rr_err err = transcode_worker_start(&plan->source, job->program, fault);
     if (err == RR_OK) {
         transcode_encode_message(&message, TRANSCODE_SOURCE, source, ask);
-        err = transcode_worker_ask(&plan->source, &message, &job->source_fd, 1, transcode_patience(&job->plan, 0), fault);
+        err = transcode_worker_ask(&plan->source, &message, &job->source_fd, 1,
+                                   transcode_patience(&job->plan, 0), fault);
         plan->source.deadline_us = 0; /* it waits for a grant first */
         plan->source_on = err == RR_OK;
     }
@@ -253,10 +128,11 @@ static enum rr_err grant(struct scheduler *plan, struct rr_fault *fault)
     if (!plan->source_on || plan->granted != NO_TASK || plan->held >= plan->window) {
         return RR_OK;
     }
-    room_for(job, gop);
+    transcode_job_room(job, gop);
     for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
         plan->granted_fds[rung] = -1;
-        bool wanted = !job->gops[gop].known || (!job->gops[gop].coded[rung].done && job->gops[gop].frames[rung] < 0);
+        bool wanted = !job->gops[gop].known ||
+                      (!job->gops[gop].coded[rung].done && job->gops[gop].frames[rung] < 0);
         if (!wanted) {
             continue;
         }
@@ -270,20 +146,23 @@ static enum rr_err grant(struct scheduler *plan, struct rr_fault *fault)
     plan->granted = gop;
     transcode_encode_message(&message, TRANSCODE_GRANT, grant, &grant);
     uint32_t frames = TRANSCODE_FRAMES_MAX / 4;
-    return transcode_worker_ask(&plan->source, &message, fds, count, transcode_patience(&job->plan, frames), fault);
+    return transcode_worker_ask(&plan->source, &message, fds, count,
+                                transcode_patience(&job->plan, frames), fault);
 }
 
 static bool same_gop(const struct transcode_gop_facts *a, const struct transcode_gop_facts *b)
 {
-    return a->cell == b->cell && a->first == b->first && a->last == b->last && a->count == b->count && a->end == b->end &&
-           rr_hash32_equal(&a->digest, &b->digest) && memcmp(a->pts, b->pts, sizeof *a->pts * a->count) == 0;
+    return a->cell == b->cell && a->first == b->first && a->last == b->last &&
+           a->count == b->count && a->end == b->end && rr_hash32_equal(&a->digest, &b->digest) &&
+           memcmp(a->pts, b->pts, sizeof *a->pts * a->count) == 0;
 }
 
-static enum rr_err check_told(const struct transcode_job *job, uint32_t gop, const struct transcode_gop *told,
-                              struct rr_fault *fault)
+static enum rr_err check_told(const struct transcode_job *job, uint32_t gop,
+                              const struct transcode_gop *told, struct rr_fault *fault)
 {
     bool good = told->count > 0 && told->first <= told->last &&
-                (gop == 0 || (job->gops[gop - 1].facts.cell < told->cell && job->gops[gop - 1].facts.end == told->pts[0]));
+                (gop == 0 || (job->gops[gop - 1].facts.cell < told->cell &&
+                              job->gops[gop - 1].facts.end == told->pts[0]));
     for (uint32_t i = 0; good && i < told->count; i++) {
         good = transcode_cell(&job->plan, told->pts[i]) == told->cell &&
                told->pts[i] < (i + 1 < told->count ? told->pts[i + 1] : told->end) &&
@@ -291,7 +170,8 @@ static enum rr_err check_told(const struct transcode_job *job, uint32_t gop, con
                told->pts[i] >= job->plan.origin;
     }
     return good ? RR_OK
-                : rr_fail(fault, RR_ERR_DAMAGED, "the pictures' times of GOP %u do not rise or do not fit its place",
+                : rr_fail(fault, RR_ERR_DAMAGED,
+                          "the pictures' times of GOP %u do not rise or do not fit its place",
                           (unsigned)gop);
 }
 
@@ -302,8 +182,10 @@ static enum rr_err take_gop(struct scheduler *plan, struct rr_fault *fault)
     struct rr_buf record = {0};
     char name[64];
     uint32_t gop = plan->next_gop;
-    if (plan->granted == NO_TASK || !transcode_decode_message(transcode_worker_body(&plan->source), gop, plan->told)) {
-        return rr_fail(fault, RR_ERR_DAMAGED, "the worker's account of GOP %u does not follow its form", (unsigned)gop);
+    if (plan->granted == NO_TASK ||
+        !transcode_decode_message(transcode_worker_body(&plan->source), gop, plan->told)) {
+        return rr_fail(fault, RR_ERR_DAMAGED,
+                       "the worker's account of GOP %u does not follow its form", (unsigned)gop);
     }
     enum rr_err err = check_told(job, gop, plan->told, fault);
     if (err != RR_OK) {
@@ -314,13 +196,15 @@ static enum rr_err take_gop(struct scheduler *plan, struct rr_fault *fault)
         bool same = same_gop(&facts, &job->gops[gop].facts);
         rr_free(facts.pts);
         if (!same) {
-            return rr_fail(fault, RR_ERR_DAMAGED, "GOP %u is not what the journal says; remove %.160s and begin again",
+            return rr_fail(fault, RR_ERR_DAMAGED,
+                           "GOP %u is not what the journal says; remove %.160s and begin again",
                            (unsigned)gop, job->options.job_folder);
         }
     } else {
-        snprintf(name, sizeof name, GOP_RECORD, (unsigned)gop);
+        snprintf(name, sizeof name, TRANSCODE_GOP_RECORD, (unsigned)gop);
         transcode_gop_record(&record, &facts);
-        err = transcode_journal_put(job->options.job_folder, name, rr_buf_slice(&record), -1, 0, NULL, fault);
+        err = transcode_journal_put(job->options.job_folder, name, rr_buf_slice(&record), -1, 0,
+                                    NULL, fault);
         rr_buf_clear(&record);
         job->gops[gop].facts = facts;
         job->gops[gop].known = true;
@@ -346,9 +230,10 @@ static enum rr_err take_end(struct scheduler *plan, struct rr_fault *fault)
     struct transcode_job *job = plan->job;
     struct transcode_end end;
     struct rr_buf body = {0};
-    if (!transcode_decode_message(transcode_worker_body(&plan->source), end, &end) || plan->next_gop < job->gop_count) {
-        return rr_fail(fault, RR_ERR_DAMAGED, "the source ended at GOP %u of %u", (unsigned)plan->next_gop,
-                       (unsigned)job->gop_count);
+    if (!transcode_decode_message(transcode_worker_body(&plan->source), end, &end) ||
+        plan->next_gop < job->gop_count) {
+        return rr_fail(fault, RR_ERR_DAMAGED, "the source ended at GOP %u of %u",
+                       (unsigned)plan->next_gop, (unsigned)job->gop_count);
     }
     transcode_worker_stop(&plan->source);
     plan->source_on = false;
@@ -364,12 +249,15 @@ static enum rr_err take_end(struct scheduler *plan, struct rr_fault *fault)
         return rr_fail(fault, RR_ERR_DAMAGED, "not one picture of the video decodes");
     }
     rr_write_u32(&body, job->gop_count);
-    enum rr_err err = transcode_journal_put(job->options.job_folder, END_RECORD, rr_buf_slice(&body), -1, 0, NULL, fault);
+    enum rr_err err = transcode_journal_put(job->options.job_folder, TRANSCODE_END_RECORD,
+                                            rr_buf_slice(&body), -1, 0, NULL, fault);
     rr_buf_clear(&body);
     return err;
 }
 
-/* ---- encoders ------------------------------------------------------------------------------------------------ */
+/* ---- encoders
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* The largest task that waits: pixels x pictures; of equal ones the earliest. */
 static bool pick(const struct scheduler *plan, uint32_t *gop_out, unsigned *rung_out)
@@ -378,7 +266,8 @@ static bool pick(const struct scheduler *plan, uint32_t *gop_out, unsigned *rung
     uint64_t best = 0;
     for (uint32_t gop = 0; gop < job->gop_count; gop++) {
         for (unsigned rung = 0; job->gops[gop].held && rung < job->plan.rung_count; rung++) {
-            uint64_t cost = (uint64_t)job->plan.rungs[rung].width * job->plan.rungs[rung].height * job->gops[gop].facts.count;
+            uint64_t cost = (uint64_t)job->plan.rungs[rung].width * job->plan.rungs[rung].height *
+                            job->gops[gop].facts.count;
             bool running = false;
             for (unsigned i = 0; i < plan->encoder_count; i++) {
                 running |= plan->encoders[i].gop == gop && plan->encoders[i].rung == rung;
@@ -418,7 +307,8 @@ static enum rr_err feed(struct scheduler *plan, struct encoder *encoder, struct 
     transcode_encode_message(&message, TRANSCODE_ENCODE, encode, plan->task);
     encoder->gop = gop;
     encoder->rung = rung;
-    return transcode_worker_ask(&encoder->worker, &message, fds, 2, transcode_patience(&job->plan, facts->count), fault);
+    return transcode_worker_ask(&encoder->worker, &message, fds, 2,
+                                transcode_patience(&job->plan, facts->count), fault);
 }
 
 static void release(struct scheduler *plan, uint32_t gop, unsigned rung)
@@ -436,7 +326,8 @@ static void release(struct scheduler *plan, uint32_t gop, unsigned rung)
     }
 }
 
-static enum rr_err keep_coded(struct scheduler *plan, struct encoder *encoder, struct rr_fault *fault)
+static enum rr_err keep_coded(struct scheduler *plan, struct encoder *encoder,
+                              struct rr_fault *fault)
 {
     struct transcode_job *job = plan->job;
     struct transcode_coded *coded = &job->gops[encoder->gop].coded[encoder->rung];
@@ -450,7 +341,8 @@ static enum rr_err keep_coded(struct scheduler *plan, struct encoder *encoder, s
     }
     transcode_encode_task(plan->task, &job->plan, encoder->rung, facts->pts, facts->count);
     enum rr_err err = transcode_check_packets(packets, plan->task, fault);
-    err = err != RR_OK ? err : check_extradata(job, encoder->rung, encoder->gop, packets, fault);
+    err = err != RR_OK ? err
+                       : transcode_job_extradata(job, encoder->rung, encoder->gop, packets, fault);
     err = err != RR_OK ? err : transcode_es_digest(coded, packets, encoder->out_fd, 0, fault);
     if (err != RR_OK) {
         return err;
@@ -459,13 +351,13 @@ static enum rr_err keep_coded(struct scheduler *plan, struct encoder *encoder, s
     transcode_code_packets(&coder, packets);
     rr_buf_append(&body, coded->digest.bytes, sizeof coded->digest.bytes);
     rr_write_u64(&body, coded->bytes);
-    snprintf(name, sizeof name, CODED_RECORD, encoder->rung, (unsigned)encoder->gop);
-    err = transcode_journal_put(job->options.job_folder, name, rr_buf_slice(&body), encoder->out_fd, packets->bytes,
-                                &coded->payload_offset, fault);
+    snprintf(name, sizeof name, TRANSCODE_CODED_RECORD, encoder->rung, (unsigned)encoder->gop);
+    err = transcode_journal_put(job->options.job_folder, name, rr_buf_slice(&body), encoder->out_fd,
+                                packets->bytes, &coded->payload_offset, fault);
     rr_buf_clear(&body);
     if (err == RR_OK) {
         coded->done = true;
-        note_reorder(job, encoder->gop, packets);
+        transcode_job_reorder(job, encoder->gop, packets);
         job->frames_done[encoder->rung] += packets->count;
     }
     return err;
@@ -494,7 +386,8 @@ static bool again(enum rr_err err)
     return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT;
 }
 
-static enum rr_err encoder_failed(struct scheduler *plan, struct encoder *encoder, enum rr_err err, struct rr_fault *fault)
+static enum rr_err encoder_failed(struct scheduler *plan, struct encoder *encoder, enum rr_err err,
+                                  struct rr_fault *fault)
 {
     uint32_t gop = encoder->gop;
     unsigned rung = encoder->rung;
@@ -506,10 +399,12 @@ static enum rr_err encoder_failed(struct scheduler *plan, struct encoder *encode
     }
     char name[RR_NAME_MAX + 1];
     transcode_rung_name(name, &plan->job->plan, rung);
-    return place(fault, again(err) ? RR_ERR_DAMAGED : err, "encoding GOP %u of %s failed", (unsigned)gop, name);
+    return place(fault, again(err) ? RR_ERR_DAMAGED : err, "encoding GOP %u of %s failed",
+                 (unsigned)gop, name);
 }
 
-static enum rr_err serve_encoder(struct scheduler *plan, struct encoder *encoder, struct rr_fault *fault)
+static enum rr_err serve_encoder(struct scheduler *plan, struct encoder *encoder,
+                                 struct rr_fault *fault)
 {
     uint8_t kind = 0;
     enum rr_err err = transcode_worker_take(&encoder->worker, &kind, fault);
@@ -527,7 +422,9 @@ static enum rr_err serve_encoder(struct scheduler *plan, struct encoder *encoder
     return RR_OK;
 }
 
-/* ---- sound ------------------------------------------------------------------------------------------------ */
+/* ---- sound
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static enum rr_err start_sound(struct scheduler *plan, struct rr_fault *fault)
 {
@@ -552,21 +449,25 @@ static enum rr_err start_sound(struct scheduler *plan, struct rr_fault *fault)
     return err;
 }
 
-static enum rr_err check_sound(const struct transcode_sound *sound, const struct rr_buf *sizes, struct rr_fault *fault)
+static enum rr_err check_sound(const struct transcode_sound *sound, const struct rr_buf *sizes,
+                               struct rr_fault *fault)
 {
     struct rr_reader reader = rr_reader_of(rr_buf_slice(sizes));
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < sound->count; i++) {
         bytes += rr_read_u32(&reader);
     }
-    if (!rr_reader_done(&reader) || bytes != sound->bytes || sound->count == 0 || sound->sample_rate < 8000 ||
-        sound->frame_samples == 0 || sound->priming > 2 * sound->frame_samples || sound->source_packets == 0 ||
+    if (!rr_reader_done(&reader) || bytes != sound->bytes || sound->count == 0 ||
+        sound->sample_rate < 8000 || sound->frame_samples == 0 ||
+        sound->priming > 2 * sound->frame_samples || sound->source_packets == 0 ||
         sound->samples + sound->priming > (uint64_t)sound->count * sound->frame_samples ||
-        sound->samples + sound->priming + sound->frame_samples <= (uint64_t)sound->count * sound->frame_samples) {
-        return rr_fail(fault, RR_ERR_DAMAGED,
-                       "%u AAC frames of %llu bytes for %llu samples do not add up (sizes say %llu bytes)",
-                       (unsigned)sound->count, (unsigned long long)sound->bytes, (unsigned long long)sound->samples,
-                       (unsigned long long)bytes);
+        sound->samples + sound->priming + sound->frame_samples <=
+            (uint64_t)sound->count * sound->frame_samples) {
+        return rr_fail(
+            fault, RR_ERR_DAMAGED,
+            "%u AAC frames of %llu bytes for %llu samples do not add up (sizes say %llu bytes)",
+            (unsigned)sound->count, (unsigned long long)sound->bytes,
+            (unsigned long long)sound->samples, (unsigned long long)bytes);
     }
     return RR_OK;
 }
@@ -592,8 +493,9 @@ static enum rr_err take_sound(struct scheduler *plan, struct rr_fault *fault)
         transcode_code_sound(&coder, job->sound);
         rr_write_var32(&body, rr_buf_slice(&sound));
         rr_buf_append(&body, job->sound_sizes.ptr, sizes);
-        err = transcode_journal_put(job->options.job_folder, SOUND_RECORD, rr_buf_slice(&body), plan->sound_fds[0],
-                                    job->sound->bytes, &job->sound_offset, fault);
+        err = transcode_journal_put(job->options.job_folder, TRANSCODE_SOUND_RECORD,
+                                    rr_buf_slice(&body), plan->sound_fds[0], job->sound->bytes,
+                                    &job->sound_offset, fault);
     }
     rr_buf_clear(&sound);
     rr_buf_clear(&body);
@@ -625,7 +527,8 @@ static enum rr_err sound_failed(struct scheduler *plan, enum rr_err err, struct 
     return place(fault, again(err) ? RR_ERR_DAMAGED : err, "the sound of the input failed");
 }
 
-/* ---- the loop --------------------------------------------------------------------------------------------- */
+/* ---- the loop
+ * --------------------------------------------------------------------------------------------- */
 
 static enum rr_err serve_source(struct scheduler *plan, struct rr_fault *fault)
 {
@@ -660,7 +563,8 @@ static enum rr_err source_failed(struct scheduler *plan, enum rr_err err, struct
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
         return start_source(plan, from, fault);
     }
-    return place(fault, again(err) ? RR_ERR_DAMAGED : err, "decoding the input failed at GOP %u", (unsigned)from);
+    return place(fault, again(err) ? RR_ERR_DAMAGED : err, "decoding the input failed at GOP %u",
+                 (unsigned)from);
 }
 
 static bool late(const struct transcode_worker *worker, uint64_t now_us)
@@ -709,7 +613,8 @@ static void show_progress(struct scheduler *plan)
         for (uint32_t gop = 0; gop < job->gop_count; gop++) {
             to->gops_done += job->gops[gop].coded[rung].done ? 1 : 0;
         }
-        to->gops = job->source_done || job->gop_count > job->expected_gops ? job->gop_count : job->expected_gops;
+        to->gops = job->source_done || job->gop_count > job->expected_gops ? job->gop_count
+                                                                           : job->expected_gops;
         to->fps = seconds > 0 ? (double)job->frames_done[rung] / seconds : 0;
         shown.fps += to->fps;
         done += pixels * to->gops_done;
@@ -730,7 +635,8 @@ static void show_progress(struct scheduler *plan)
 static bool finished(const struct scheduler *plan)
 {
     const struct transcode_job *job = plan->job;
-    bool video = job->plan.video_stream < 0 || (job->source_done && first_missing(job) == job->gop_count);
+    bool video = job->plan.video_stream < 0 ||
+                 (job->source_done && transcode_job_missing(job) == job->gop_count);
     return video && (job->plan.audio_stream < 0 || job->sound_done);
 }
 
@@ -784,11 +690,13 @@ static enum rr_err start_all(struct scheduler *plan, struct rr_fault *fault)
 {
     struct transcode_job *job = plan->job;
     enum rr_err err = RR_OK;
-    load_journal(plan);
-    if (job->plan.video_stream >= 0 && !(job->source_done && first_missing(job) == job->gop_count)) {
-        /* Pictures of a GOP that misses a rung are needed again, even when the source once came to its end. */
+    transcode_job_load(job, plan->packets);
+    if (job->plan.video_stream >= 0 &&
+        !(job->source_done && transcode_job_missing(job) == job->gop_count)) {
+        /* Pictures of a GOP that misses a rung are needed again, even when the source once came to
+         * its end. */
         job->source_done = false;
-        err = start_source(plan, first_missing(job), fault);
+        err = start_source(plan, transcode_job_missing(job), fault);
     }
     if (err == RR_OK && job->plan.audio_stream >= 0 && !job->sound_done) {
         err = start_sound(plan, fault);
@@ -838,7 +746,10 @@ enum rr_err transcode_job_encode(struct transcode_job *job, struct rr_fault *fau
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct scheduler plan = {.job = job, .granted = NO_TASK, .sound_fds = {-1, -1}};
     plan.source.socket = plan.sound.socket = -1;
-    plan.encoder_count = job->options.workers != 0 ? job->options.workers : (unsigned)(cores < 1 ? 1 : cores > 256 ? 256 : cores);
+    plan.encoder_count = job->options.workers != 0 ? job->options.workers
+                                                   : (unsigned)(cores < 1     ? 1
+                                                                : cores > 256 ? 256
+                                                                              : cores);
     plan.encoders = rr_alloc_array(plan.encoder_count, sizeof *plan.encoders);
     plan.task = rr_alloc(sizeof *plan.task);
     plan.packets = rr_alloc(sizeof *plan.packets);
@@ -856,7 +767,8 @@ enum rr_err transcode_job_encode(struct transcode_job *job, struct rr_fault *fau
     enum rr_err err = start_all(&plan, fault);
     while (err == RR_OK && !finished(&plan)) {
         if (job->cancel != NULL && atomic_load(job->cancel)) {
-            err = rr_fail(fault, RR_ERR_CANCELLED, "cancelled; the same command goes on where it was");
+            err = rr_fail(fault, RR_ERR_CANCELLED,
+                          "cancelled; the same command goes on where it was");
             break;
         }
         err = feed_all(&plan, fault);

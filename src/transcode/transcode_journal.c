@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a job has finished, as one file a record: 32 bytes of hash over the rest, u32 length of the body, body, payload.
- * Written beside and renamed; not synced, because a record that a power cut tore fails its hash and is made again. */
+/* What a job has finished, as one file a record: 32 bytes of hash over the rest, u32 length of the
+ * body, body, payload. Written beside and renamed; not synced, because a record that a power cut
+ * tore fails its hash and is made again. */
 #include "crypto/crypto.h"
 #include "transcode/transcode_private.h"
 #include <errno.h>
@@ -15,8 +16,9 @@
 #define HEAD_BYTES    36
 #define PIECE_BYTES   (1u << 20)
 
-enum rr_err transcode_journal_key(struct rr_hash32 *out, int source_fd, const struct transcode_plan *plan,
-                                  const atomic_bool *cancel, struct rr_fault *fault)
+enum rr_err transcode_journal_key(struct rr_hash32 *out, int source_fd,
+                                  const struct transcode_plan *plan, const atomic_bool *cancel,
+                                  struct rr_fault *fault)
 {
     struct rr_buf bytes = {0};
     struct rr_hasher hasher;
@@ -65,10 +67,13 @@ enum rr_err transcode_journal_open(int *lock_fd, const char *folder, const struc
         return err;
     }
     if (!transcode_journal_get(&found, folder, "job", &offset, &payload)) {
-        err = transcode_journal_put(folder, "job", rr_slice_of(key->bytes, sizeof key->bytes), -1, 0, NULL, fault);
+        err = transcode_journal_put(folder, "job", rr_slice_of(key->bytes, sizeof key->bytes), -1,
+                                    0, NULL, fault);
     } else if (!rr_slice_equal(rr_buf_slice(&found), rr_slice_of(key->bytes, sizeof key->bytes))) {
         err = rr_fail(fault, RR_ERR_STATE,
-                      "%.200s holds a job of another video or other options; remove it or name another folder", folder);
+                      "%.200s holds a job of another video or other options; remove it or name "
+                      "another folder",
+                      folder);
     }
     rr_buf_clear(&found);
     if (err != RR_OK) {
@@ -80,8 +85,8 @@ enum rr_err transcode_journal_open(int *lock_fd, const char *folder, const struc
 }
 
 /* Copies the payload, adding it to the hash. */
-static enum rr_err copy_payload(int out, struct rr_hasher *hasher, uint64_t at, int in, uint64_t len,
-                                struct rr_fault *fault)
+static enum rr_err copy_payload(int out, struct rr_hasher *hasher, uint64_t at, int in,
+                                uint64_t len, struct rr_fault *fault)
 {
     enum rr_err err = RR_OK;
     uint8_t *piece = rr_alloc(PIECE_BYTES);
@@ -98,8 +103,8 @@ static enum rr_err copy_payload(int out, struct rr_hasher *hasher, uint64_t at, 
     return err;
 }
 
-static enum rr_err write_record(int fd, struct rr_slice body, int payload_fd, uint64_t payload_bytes,
-                                struct rr_fault *fault)
+static enum rr_err write_record(int fd, struct rr_slice body, int payload_fd,
+                                uint64_t payload_bytes, struct rr_fault *fault)
 {
     struct rr_hasher hasher;
     struct rr_hash32 hash;
@@ -118,8 +123,9 @@ static enum rr_err write_record(int fd, struct rr_slice body, int payload_fd, ui
     return err != RR_OK ? err : rr_pwrite_full(fd, hash.bytes, sizeof hash.bytes, 0, fault);
 }
 
-enum rr_err transcode_journal_put(const char *folder, const char *name, struct rr_slice body, int payload_fd,
-                                  uint64_t payload_bytes, uint64_t *offset, struct rr_fault *fault)
+enum rr_err transcode_journal_put(const char *folder, const char *name, struct rr_slice body,
+                                  int payload_fd, uint64_t payload_bytes, uint64_t *offset,
+                                  struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES], fresh[RR_PATH_BYTES];
     RR_CHECK(body.len <= BODY_MAX);
@@ -183,8 +189,8 @@ static bool check_record(int fd, uint64_t size, struct rr_buf *body)
     return read && rr_hash32_equal(&told, &found);
 }
 
-bool transcode_journal_get(struct rr_buf *body, const char *folder, const char *name, uint64_t *offset,
-                           uint64_t *payload_bytes)
+bool transcode_journal_get(struct rr_buf *body, const char *folder, const char *name,
+                           uint64_t *offset, uint64_t *payload_bytes)
 {
     char path[RR_PATH_BYTES];
     struct stat facts;
@@ -204,7 +210,8 @@ bool transcode_journal_get(struct rr_buf *body, const char *folder, const char *
     return whole;
 }
 
-/* ---- GOP facts ---------------------------------------------------------------------------------------- */
+/* ---- GOP facts
+ * ---------------------------------------------------------------------------------------- */
 
 void transcode_gop_keep(struct transcode_gop_facts *out, const struct transcode_gop *gop)
 {

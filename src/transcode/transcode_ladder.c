@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const presets[] = {"ultrafast", "superfast", "veryfast", "faster", "fast",
+static const char *const presets[] = {"ultrafast", "superfast", "veryfast", "faster",  "fast",
                                       "medium",    "slow",      "slower",   "veryslow"};
 static const char *const profiles[] = {
-    "x264-164-ultrafast-v1", "x264-164-superfast-v1", "x264-164-veryfast-v1", "x264-164-faster-v1", "x264-164-fast-v1",
-    "x264-164-medium-v1",    "x264-164-slow-v1",      "x264-164-slower-v1",   "x264-164-veryslow-v1"};
+    "x264-164-ultrafast-v1", "x264-164-superfast-v1", "x264-164-veryfast-v1",
+    "x264-164-faster-v1",    "x264-164-fast-v1",      "x264-164-medium-v1",
+    "x264-164-slow-v1",      "x264-164-slower-v1",    "x264-164-veryslow-v1"};
 static const uint16_t default_rungs[] = {720, 480, 360};
 
 const char *rr_transcode_profile(const char *preset)
@@ -28,10 +29,12 @@ static bool insert_rung(struct rr_ladder *ladder, uint16_t rung)
     while (at < ladder->rung_count && ladder->rungs[at] > rung) {
         at++;
     }
-    if (ladder->rung_count == RR_RUNGS_MAX || (at < ladder->rung_count && ladder->rungs[at] == rung)) {
+    if (ladder->rung_count == RR_RUNGS_MAX ||
+        (at < ladder->rung_count && ladder->rungs[at] == rung)) {
         return false;
     }
-    memmove(&ladder->rungs[at + 1], &ladder->rungs[at], sizeof ladder->rungs[0] * (ladder->rung_count - at));
+    memmove(&ladder->rungs[at + 1], &ladder->rungs[at],
+            sizeof ladder->rungs[0] * (ladder->rung_count - at));
     ladder->rungs[at] = rung;
     ladder->rung_count++;
     return true;
@@ -48,12 +51,14 @@ enum rr_err rr_ladder_parse(struct rr_ladder *out, const char *text, struct rr_f
             value = value * 10 + (uint32_t)(*at++ - '0');
         }
         if (at == start || value < RR_RUNG_MIN || value > RR_RUNG_MAX || (*at != 0 && *at != ',')) {
-            return rr_fail(fault, RR_ERR_USAGE,
-                           "ladder \"%.64s\": expected short sides of %d to %d pixels, like 720,480,360", text,
-                           RR_RUNG_MIN, RR_RUNG_MAX);
+            return rr_fail(
+                fault, RR_ERR_USAGE,
+                "ladder \"%.64s\": expected short sides of %d to %d pixels, like 720,480,360", text,
+                RR_RUNG_MIN, RR_RUNG_MAX);
         }
         if (!insert_rung(&ladder, (uint16_t)value)) {
-            return rr_fail(fault, RR_ERR_USAGE, "ladder \"%.64s\": at most %d different rungs are possible", text,
+            return rr_fail(fault, RR_ERR_USAGE,
+                           "ladder \"%.64s\": at most %d different rungs are possible", text,
                            RR_RUNGS_MAX);
         }
         if (*at++ == 0) {
@@ -63,7 +68,8 @@ enum rr_err rr_ladder_parse(struct rr_ladder *out, const char *text, struct rr_f
     }
 }
 
-enum rr_err transcode_options_fit(struct rr_transcode_options *out, const struct rr_transcode_options *options,
+enum rr_err transcode_options_fit(struct rr_transcode_options *out,
+                                  const struct rr_transcode_options *options,
                                   struct rr_fault *fault)
 {
     struct rr_transcode_options fit = *options;
@@ -73,24 +79,28 @@ enum rr_err transcode_options_fit(struct rr_transcode_options *out, const struct
     fit.audio_bps = fit.audio_bps != 0 ? fit.audio_bps : 128000;
     fit.preset = fit.preset != NULL && fit.preset[0] != 0 ? fit.preset : "veryfast";
     if (fit.gop_ms < 500 || fit.gop_ms > 10000) {
-        return rr_fail(fault, RR_ERR_USAGE, "GOPs of %u ms: 500 to 10000 are possible", (unsigned)fit.gop_ms);
+        return rr_fail(fault, RR_ERR_USAGE, "GOPs of %u ms: 500 to 10000 are possible",
+                       (unsigned)fit.gop_ms);
     }
     if (fit.crf > 51 || fit.audio_bps < 16000 || fit.audio_bps > 512000 || fit.workers > 256) {
         return rr_fail(fault, RR_ERR_USAGE,
-                       "crf %u, %u bit/s of sound, %u workers: at most 51, 16000 to 512000, and at most 256 are possible",
+                       "crf %u, %u bit/s of sound, %u workers: at most 51, 16000 to 512000, and at "
+                       "most 256 are possible",
                        fit.crf, (unsigned)fit.audio_bps, fit.workers);
     }
     if (rr_transcode_profile(fit.preset) == NULL) {
-        return rr_fail(fault, RR_ERR_USAGE, "preset \"%.32s\" is not one of x264's ultrafast .. veryslow", fit.preset);
+        return rr_fail(fault, RR_ERR_USAGE,
+                       "preset \"%.32s\" is not one of x264's ultrafast .. veryslow", fit.preset);
     }
     if (fit.ladder.rung_count > RR_RUNGS_MAX) {
-        return rr_fail(fault, RR_ERR_USAGE, "%u rungs: at most %d are possible", fit.ladder.rung_count, RR_RUNGS_MAX);
+        return rr_fail(fault, RR_ERR_USAGE, "%u rungs: at most %d are possible",
+                       fit.ladder.rung_count, RR_RUNGS_MAX);
     }
     for (unsigned i = 0; i < fit.ladder.rung_count; i++) {
         uint16_t rung = fit.ladder.rungs[i];
         if (rung < RR_RUNG_MIN || rung > RR_RUNG_MAX || !insert_rung(&sorted, rung)) {
-            return rr_fail(fault, RR_ERR_USAGE, "rung %u is twice there or not within %d to %d", rung, RR_RUNG_MIN,
-                           RR_RUNG_MAX);
+            return rr_fail(fault, RR_ERR_USAGE, "rung %u is twice there or not within %d to %d",
+                           rung, RR_RUNG_MIN, RR_RUNG_MAX);
         }
     }
     for (size_t i = 0; fit.ladder.rung_count == 0 && i < RR_COUNT(default_rungs); i++) {
@@ -118,7 +128,8 @@ static uint64_t gcd(uint64_t a, uint64_t b)
     return a;
 }
 
-/* num/den in lowest terms, both within 16 bits; halved until they fit, which only absurd shapes need. */
+/* num/den in lowest terms, both within 16 bits; halved until they fit, which only absurd shapes
+ * need. */
 static void fit_ratio(uint16_t *out_num, uint16_t *out_den, uint64_t num, uint64_t den)
 {
     uint64_t common = gcd(num, den);
@@ -132,15 +143,11 @@ static void fit_ratio(uint16_t *out_num, uint16_t *out_den, uint64_t num, uint64
     *out_den = (uint16_t)den;
 }
 
-/* Displayed shape dw:dh with short side `side`. Square pixels where the shape is met within 0.5 % (ours: less than
- * a column of an SD picture), else the exact aspect. */
-static struct transcode_rung shape_rung(uint64_t dw, uint64_t dh, uint64_t side_num, uint64_t side_den)
+/* Square pixels where those sides meet the displayed shape dw:dh within 0.5 % (ours: less than a
+ * column of an SD picture), else the exact aspect. */
+static struct transcode_rung shape_rung(uint64_t dw, uint64_t dh, uint64_t width, uint64_t height)
 {
     struct transcode_rung rung = {.sar_num = 1, .sar_den = 1};
-    uint64_t small = dw < dh ? dw : dh;
-    uint32_t fixed = even(side_num, side_den);
-    uint64_t width = dw <= dh ? fixed : even((uint64_t)fixed * dw, small);
-    uint64_t height = dw <= dh ? even((uint64_t)fixed * dh, small) : fixed;
     width = width > TRANSCODE_SIDE_MAX ? TRANSCODE_SIDE_MAX : width;
     height = height > TRANSCODE_SIDE_MAX ? TRANSCODE_SIDE_MAX : height;
     rung.width = (uint16_t)width;
@@ -153,15 +160,16 @@ static struct transcode_rung shape_rung(uint64_t dw, uint64_t dh, uint64_t side_
     return rung;
 }
 
-uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX], const struct rr_ladder *ladder,
-                            const struct rr_transcode_facts *facts)
+uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
+                            const struct rr_ladder *ladder, const struct rr_transcode_facts *facts)
 {
     uint64_t sar_num = facts->sar_num, sar_den = facts->sar_den;
     uint64_t common = gcd(sar_num, sar_den);
     uint8_t count = 0;
     sar_num /= common;
     sar_den /= common;
-    if (sar_num > 4096 || sar_den > 4096) { /* no such pixels exist; the products below must not overflow */
+    if (sar_num > 4096 ||
+        sar_den > 4096) { /* no such pixels exist; the products below must not overflow */
         sar_num = sar_den = 1;
     }
     /* Displayed size in units of 1/sar_den pixel. */
@@ -174,11 +182,13 @@ uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX], const str
     uint64_t small = dw < dh ? dw : dh;
     for (unsigned i = 0; i < ladder->rung_count; i++) {
         if ((uint64_t)ladder->rungs[i] * sar_den <= small) {
-            rungs[count++] = shape_rung(dw, dh, ladder->rungs[i], 1);
+            uint64_t side = even(ladder->rungs[i], 1),
+                     other = even(side * (dw < dh ? dh : dw), small);
+            rungs[count++] = shape_rung(dw, dh, dw < dh ? side : other, dw < dh ? other : side);
         }
     }
     if (count == 0) {
-        rungs[count++] = shape_rung(dw, dh, small, sar_den);
+        rungs[count++] = shape_rung(dw, dh, even(dw, sar_den), even(dh, sar_den));
     }
     return count;
 }
@@ -216,9 +226,10 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
         const struct rr_transcode_facts *shown = &facts->shown;
         if (shown->width == 0 || shown->height == 0 || shown->sar_num == 0 || shown->sar_den == 0 ||
             shown->fps_num == 0 || shown->fps_den == 0) {
-            return rr_fail(fault, RR_ERR_FORMAT, "the worker tells of pictures of %ux%u at %u/%u a second",
-                           (unsigned)shown->width, (unsigned)shown->height, (unsigned)shown->fps_num,
-                           (unsigned)shown->fps_den);
+            return rr_fail(fault, RR_ERR_FORMAT,
+                           "the worker tells of pictures of %ux%u at %u/%u a second",
+                           (unsigned)shown->width, (unsigned)shown->height,
+                           (unsigned)shown->fps_num, (unsigned)shown->fps_den);
         }
         fill_video(&plan, facts, options);
     } else {
@@ -227,17 +238,21 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
         plan.first_pts = plan.origin = facts->audio_first_pts;
     }
     if (facts->video_stream >= 0 && facts->audio_stream >= 0) {
-        /* Time 0 is where the first of the two begins; more than 10 s apart is a broken time stamp, then the picture. */
-        int64_t sound = transcode_rescale(transcode_rescale(facts->audio_first_pts, facts->audio_tb_num, 1), plan.tb_den,
-                                          (int64_t)facts->audio_tb_den * plan.tb_num);
+        /* Time 0 is where the first of the two begins; more than 10 s apart is a broken time stamp,
+         * then the picture. */
+        int64_t sound =
+            transcode_rescale(transcode_rescale(facts->audio_first_pts, facts->audio_tb_num, 1),
+                              plan.tb_den, (int64_t)facts->audio_tb_den * plan.tb_num);
         int64_t reach = transcode_rescale(10, plan.tb_den, plan.tb_num);
         if (sound < plan.origin && sound > plan.origin - reach) {
             plan.origin = sound;
         }
     }
-    /* The source's own ticks, so that no time is rounded; doubled to what players expect of a timescale. */
+    /* The source's own ticks, so that no time is rounded; doubled to what players expect of a
+     * timescale. */
     if (plan.tb_num > 1 << 16) {
-        return rr_fail(fault, RR_ERR_UNSUPPORTED, "a time base of %d/%d s", plan.tb_num, plan.tb_den);
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "a time base of %d/%d s", plan.tb_num,
+                       plan.tb_den);
     }
     plan.timescale = (uint32_t)plan.tb_den;
     plan.ticks = (uint32_t)plan.tb_num;
@@ -249,7 +264,8 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
     return RR_OK;
 }
 
-void transcode_rung_name(char out[static RR_NAME_MAX + 1], const struct transcode_plan *plan, unsigned rung)
+void transcode_rung_name(char out[static RR_NAME_MAX + 1], const struct transcode_plan *plan,
+                         unsigned rung)
 {
     if (rung == TRANSCODE_AUDIO_RUNG) {
         snprintf(out, RR_NAME_MAX + 1, "audio");
@@ -257,6 +273,7 @@ void transcode_rung_name(char out[static RR_NAME_MAX + 1], const struct transcod
     }
     const struct transcode_rung *shape = &plan->rungs[rung];
     /* The side that the ladder named: the short one as displayed. */
-    uint64_t wide = (uint64_t)shape->width * shape->sar_num, high = (uint64_t)shape->height * shape->sar_den;
+    uint64_t wide = (uint64_t)shape->width * shape->sar_num,
+             high = (uint64_t)shape->height * shape->sar_den;
     snprintf(out, RR_NAME_MAX + 1, "%up", wide < high ? shape->width : shape->height);
 }

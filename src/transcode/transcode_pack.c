@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Encoded GOPs and sound into CMAF files, in order, through one mux worker; and the result that names them. */
+/* Encoded GOPs and sound into CMAF files, in order, through one mux worker; and the result that
+ * names them. */
 #include "transcode/transcode_private.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +24,12 @@ struct packer {
     char folder[RR_PATH_BYTES];
 };
 
-/* ---- files ------------------------------------------------------------------------------------------------ */
+/* ---- files
+ * ------------------------------------------------------------------------------------------------
+ */
 
-static enum rr_err copy_out(const char *path, int from, uint64_t offset, uint64_t bytes, struct rr_fault *fault)
+static enum rr_err copy_out(const char *path, int from, uint64_t offset, uint64_t bytes,
+                            struct rr_fault *fault)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) {
@@ -47,17 +51,22 @@ static enum rr_err copy_out(const char *path, int from, uint64_t offset, uint64_
 }
 
 /* One message to the mux worker and its answer. */
-static enum rr_err exchange(struct packer *packer, struct rr_buf *message, const int *fds, size_t fd_count,
-                            struct transcode_segment_made *made, struct rr_fault *fault)
+static enum rr_err exchange(struct packer *packer, struct rr_buf *message, const int *fds,
+                            size_t fd_count, struct transcode_segment_made *made,
+                            struct rr_fault *fault)
 {
-    enum rr_err err = transcode_worker_ask(&packer->worker, message, fds, fd_count, MUX_SECONDS, fault);
+    enum rr_err err =
+        transcode_worker_ask(&packer->worker, message, fds, fd_count, MUX_SECONDS, fault);
     err = err != RR_OK ? err
-                       : transcode_worker_wait(&packer->worker, TRANSCODE_SEGMENT_MADE, packer->job->cancel, fault);
-    if (err == RR_OK && !transcode_decode_message(transcode_worker_body(&packer->worker), segment_made, made)) {
+                       : transcode_worker_wait(&packer->worker, TRANSCODE_SEGMENT_MADE,
+                                               packer->job->cancel, fault);
+    if (err == RR_OK &&
+        !transcode_decode_message(transcode_worker_body(&packer->worker), segment_made, made)) {
         err = rr_fail(fault, RR_ERR_DAMAGED, "the mux worker's answer does not follow its form");
     }
     return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT
-               ? rr_fail(fault, RR_ERR_DAMAGED, "the worker that writes containers ended while it wrote %s",
+               ? rr_fail(fault, RR_ERR_DAMAGED,
+                         "the worker that writes containers ended while it wrote %s",
                          packer->to->info.name)
                : err;
 }
@@ -66,7 +75,8 @@ static enum rr_err open_session(struct packer *packer, struct rr_fault *fault)
 {
     struct rr_buf message = {0};
     struct transcode_segment_made made;
-    enum rr_err err = rr_path(packer->folder, fault, "%s/out/%s", packer->job->options.job_folder, packer->to->info.name);
+    enum rr_err err = rr_path(packer->folder, fault, "%s/out/%s", packer->job->options.job_folder,
+                              packer->to->info.name);
     err = err != RR_OK ? err : rr_make_folders(packer->folder, fault);
     if (err != RR_OK) {
         return err;
@@ -77,7 +87,8 @@ static enum rr_err open_session(struct packer *packer, struct rr_fault *fault)
 }
 
 /* Writes the samples of packer->segment, read from fd, as the next segment. */
-static enum rr_err add_segment(struct packer *packer, int fd, uint64_t start, uint64_t duration, struct rr_fault *fault)
+static enum rr_err add_segment(struct packer *packer, int fd, uint64_t start, uint64_t duration,
+                               struct rr_fault *fault)
 {
     struct rr_transcode_rendition *to = packer->to;
     struct rr_buf message = {0};
@@ -85,14 +96,16 @@ static enum rr_err add_segment(struct packer *packer, int fd, uint64_t start, ui
     char path[RR_PATH_BYTES];
     int fds[2] = {fd, packer->out_fd};
     if (duration == 0 || duration > UINT32_MAX || to->segment_count == RR_SEGMENTS_MAX) {
-        return rr_fail(fault, RR_ERR_LIMIT, "segment %u of %s lasts %llu ticks; at most %u segments are possible",
-                       (unsigned)to->segment_count, to->info.name, (unsigned long long)duration, RR_SEGMENTS_MAX);
+        return rr_fail(fault, RR_ERR_LIMIT,
+                       "segment %u of %s lasts %llu ticks; at most %u segments are possible",
+                       (unsigned)to->segment_count, to->info.name, (unsigned long long)duration,
+                       RR_SEGMENTS_MAX);
     }
     transcode_encode_message(&message, TRANSCODE_SEGMENT, segment, packer->segment);
     enum rr_err err = exchange(packer, &message, fds, 2, &made, fault);
     if (err == RR_OK && ((made.init_bytes != 0) != (to->segment_count == 0) || made.bytes == 0)) {
-        err = rr_fail(fault, RR_ERR_DAMAGED, "the mux worker gave %u and %llu bytes for segment %u", made.init_bytes,
-                      (unsigned long long)made.bytes, (unsigned)to->segment_count);
+        err = rr_fail(fault, RR_ERR_DAMAGED, "the mux worker gave %u and %llu bytes for segment %u",
+                      made.init_bytes, (unsigned long long)made.bytes, (unsigned)to->segment_count);
     }
     if (err == RR_OK && made.init_bytes != 0) {
         err = rr_path(path, fault, "%s/init.mp4", packer->folder);
@@ -102,7 +115,9 @@ static enum rr_err add_segment(struct packer *packer, int fd, uint64_t start, ui
             to->init_bytes = made.init_bytes;
         }
     }
-    err = err != RR_OK ? err : rr_path(path, fault, "%s/seg_%05u.m4s", packer->folder, (unsigned)to->segment_count);
+    err = err != RR_OK ? err
+                       : rr_path(path, fault, "%s/seg_%05u.m4s", packer->folder,
+                                 (unsigned)to->segment_count);
     err = err != RR_OK ? err : copy_out(path, packer->out_fd, made.init_bytes, made.bytes, fault);
     if (err != RR_OK) {
         return err;
@@ -111,13 +126,17 @@ static enum rr_err add_segment(struct packer *packer, int fd, uint64_t start, ui
         packer->room = packer->room != 0 ? packer->room * 2 : 64;
         to->segments = rr_realloc(to->segments, sizeof *to->segments * packer->room);
     }
-    to->segments[to->segment_count++] = (struct rr_transcode_segment){
-        .start = start, .duration = (uint32_t)duration, .bytes = made.bytes, .path = rr_strdup(path)};
+    to->segments[to->segment_count++] =
+        (struct rr_transcode_segment){.start = start,
+                                      .duration = (uint32_t)duration,
+                                      .bytes = made.bytes,
+                                      .path = rr_strdup(path)};
     to->frames_out += packer->segment->count;
     return RR_OK;
 }
 
-/* Peak over segments of at least half the usual length (a short last one says little), mean over all. */
+/* Peak over segments of at least half the usual length (a short last one says little), mean over
+ * all. */
 static void fill_rates(const struct transcode_job *job, struct rr_transcode_rendition *to)
 {
     uint64_t bytes = 0, ticks = 0;
@@ -125,7 +144,8 @@ static void fill_rates(const struct transcode_job *job, struct rr_transcode_rend
     for (uint32_t i = 0; i < to->segment_count; i++) {
         const struct rr_transcode_segment *segment = &to->segments[i];
         double bps = (double)segment->bytes * 8 * to->info.timescale / segment->duration;
-        bool usual = (uint64_t)segment->duration * 2000 >= (uint64_t)job->plan.gop_ms * to->info.timescale;
+        bool usual =
+            (uint64_t)segment->duration * 2000 >= (uint64_t)job->plan.gop_ms * to->info.timescale;
         bytes += segment->bytes;
         ticks += segment->duration;
         peak = (usual || to->segment_count == 1) && bps > peak ? bps : peak;
@@ -136,12 +156,13 @@ static void fill_rates(const struct transcode_job *job, struct rr_transcode_rend
     to->info.peak_bps = (uint32_t)(peak > UINT32_MAX ? UINT32_MAX : peak);
 }
 
-/* ---- pictures --------------------------------------------------------------------------------------------- */
+/* ---- pictures
+ * --------------------------------------------------------------------------------------------- */
 
-
-/* Decoding time of the i-th packet of a GOP in output ticks: the time of the picture that is shown `reorder` places
- * before the i-th. Counted in pictures, not in time, because ffmpeg takes a decoding time that lags far behind for a
- * jump of the clock. Before the first picture the clock runs at the mean rate; an edit list takes that start back. */
+/* Decoding time of the i-th packet of a GOP in output ticks: the time of the picture that is shown
+ * `reorder` places before the i-th. Counted in pictures, not in time, because ffmpeg takes a
+ * decoding time that lags far behind for a jump of the clock. Before the first picture the clock
+ * runs at the mean rate; an edit list takes that start back. */
 static int64_t decode_time(const struct transcode_job *job, uint32_t gop, uint32_t i)
 {
     int64_t ticks = job->plan.ticks;
@@ -157,8 +178,8 @@ static int64_t decode_time(const struct transcode_job *job, uint32_t gop, uint32
     return ((place < facts->count ? facts->pts[place] : facts->end) - job->plan.origin) * ticks;
 }
 
-static void fill_samples(const struct transcode_job *job, uint32_t gop, const struct transcode_packets *packets,
-                         struct transcode_segment *segment)
+static void fill_samples(const struct transcode_job *job, uint32_t gop,
+                         const struct transcode_packets *packets, struct transcode_segment *segment)
 {
     const struct transcode_gop_facts *facts = &job->gops[gop].facts;
     int64_t start = (facts->pts[0] - job->plan.origin) * job->plan.ticks;
@@ -179,17 +200,20 @@ static void fill_samples(const struct transcode_job *job, uint32_t gop, const st
     }
 }
 
-static enum rr_err pack_gop(struct packer *packer, unsigned rung, uint32_t gop, struct rr_fault *fault)
+static enum rr_err pack_gop(struct packer *packer, unsigned rung, uint32_t gop,
+                            struct rr_fault *fault)
 {
     struct transcode_job *job = packer->job;
     const struct transcode_gop_facts *facts = &job->gops[gop].facts;
     struct rr_buf body = {0};
     char name[64], path[RR_PATH_BYTES];
     uint64_t offset = 0, payload = 0;
-    snprintf(name, sizeof name, "es-%u-%06u", rung, (unsigned)gop);
-    bool whole = transcode_journal_get(&body, job->options.job_folder, name, &offset, &payload) && body.len > 40 &&
-                 transcode_decode_message(rr_slice_of(body.ptr, body.len - 40), packets, packer->packets) &&
-                 packer->packets->count == facts->count && packer->packets->bytes == payload;
+    snprintf(name, sizeof name, TRANSCODE_CODED_RECORD, rung, (unsigned)gop);
+    bool whole =
+        transcode_journal_get(&body, job->options.job_folder, name, &offset, &payload) &&
+        body.len > 40 &&
+        transcode_decode_message(rr_slice_of(body.ptr, body.len - 40), packets, packer->packets) &&
+        packer->packets->count == facts->count && packer->packets->bytes == payload;
     rr_buf_clear(&body);
     if (!whole) {
         return rr_fail(fault, RR_ERR_DAMAGED, "%.160s/%s changed while the job ran; run it again",
@@ -204,7 +228,8 @@ static enum rr_err pack_gop(struct packer *packer, unsigned rung, uint32_t gop, 
         packer->segment->offset = offset;
         fill_samples(job, gop, packer->packets, packer->segment);
         uint64_t start = (uint64_t)(facts->pts[0] - job->plan.origin) * job->plan.ticks;
-        err = add_segment(packer, fd, start, (uint64_t)(facts->end - facts->pts[0]) * job->plan.ticks, fault);
+        err = add_segment(packer, fd, start,
+                          (uint64_t)(facts->end - facts->pts[0]) * job->plan.ticks, fault);
     }
     if (fd >= 0) {
         close(fd);
@@ -218,7 +243,8 @@ static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fa
     const struct transcode_plan *plan = &job->plan;
     struct rr_rendition *info = &packer->to->info;
     const struct rr_buf *extradata = &job->extradata[rung];
-    enum rr_err err = transcode_avc_name(info->codecs, extradata->ptr, (uint32_t)extradata->len, fault);
+    enum rr_err err =
+        transcode_avc_name(info->codecs, extradata->ptr, (uint32_t)extradata->len, fault);
     if (err != RR_OK) {
         return err;
     }
@@ -230,7 +256,9 @@ static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fa
     info->sar_den = plan->rungs[rung].sar_den;
     info->fps_num = plan->fps_num;
     info->fps_den = plan->fps_den;
-    info->video_range = plan->transfer == 16 ? 1 : plan->transfer == 18 ? 2 : 0; /* H.273: PQ, HLG */
+    info->video_range = plan->transfer == 16   ? 1
+                        : plan->transfer == 18 ? 2
+                                               : 0; /* H.273: PQ, HLG */
     info->timescale = plan->timescale;
     packer->mux->rung = (uint8_t)rung;
     packer->mux->start = (job->gops[0].facts.pts[0] - plan->origin) * (int64_t)plan->ticks;
@@ -243,17 +271,20 @@ static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fa
     return err;
 }
 
-/* ---- sound ------------------------------------------------------------------------------------------------- */
+/* ---- sound
+ * -------------------------------------------------------------------------------------------------
+ */
 
 /* The AAC frame nearest to output time start_ms-like `ticks` of the video's timescale. */
 static uint64_t frame_near(const struct transcode_sound *sound, uint64_t ticks, uint32_t timescale)
 {
-    uint64_t sample = (uint64_t)transcode_rescale((int64_t)ticks, sound->sample_rate, timescale) + sound->priming;
+    uint64_t sample =
+        (uint64_t)transcode_rescale((int64_t)ticks, sound->sample_rate, timescale) + sound->priming;
     return (sample + sound->frame_samples / 2) / sound->frame_samples;
 }
 
-/* First frame of the segment after the one that begins at `frame`. Video's borders, as far as there are any; after
- * them, or without video, every gop_ms. */
+/* First frame of the segment after the one that begins at `frame`. Video's borders, as far as there
+ * are any; after them, or without video, every gop_ms. */
 static uint32_t next_border(const struct transcode_job *job, uint32_t gop, uint32_t frame)
 {
     const struct transcode_sound *sound = job->sound;
@@ -270,7 +301,8 @@ static uint32_t next_border(const struct transcode_job *job, uint32_t gop, uint3
     }
     border = border > sound->count ? sound->count : border;
     /* One message holds one segment. */
-    return border > frame + (uint64_t)TRANSCODE_FRAMES_MAX ? frame + TRANSCODE_FRAMES_MAX : (uint32_t)border;
+    return border > frame + (uint64_t)TRANSCODE_FRAMES_MAX ? frame + TRANSCODE_FRAMES_MAX
+                                                           : (uint32_t)border;
 }
 
 static enum rr_err pack_sounds(struct packer *packer, int fd, struct rr_fault *fault)
@@ -331,7 +363,9 @@ static enum rr_err pack_audio(struct packer *packer, struct rr_fault *fault)
     packer->mux->extradata_bytes = sound->extradata_bytes;
     memcpy(packer->mux->extradata, sound->extradata, sound->extradata_bytes);
     enum rr_err err = open_session(packer, fault);
-    err = err != RR_OK ? err : rr_path(path, fault, "%s/sound", job->options.job_folder);
+    err = err != RR_OK
+              ? err
+              : rr_path(path, fault, "%s/" TRANSCODE_SOUND_RECORD, job->options.job_folder);
     if (err != RR_OK) {
         return err;
     }
@@ -345,29 +379,33 @@ static enum rr_err pack_audio(struct packer *packer, struct rr_fault *fault)
     return err;
 }
 
-/* ---- the result ---------------------------------------------------------------------------------------------- */
+/* ---- the result
+ * ---------------------------------------------------------------------------------------------- */
 
 static void fill_leaves(const struct transcode_job *job, struct rr_transcode_result *out)
 {
-    out->leaves = rr_alloc_array((size_t)job->gop_count * job->plan.rung_count + 1, sizeof *out->leaves);
+    out->leaves =
+        rr_alloc_array((size_t)job->gop_count * job->plan.rung_count + 1, sizeof *out->leaves);
     for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
         for (uint32_t gop = 0; gop < job->gop_count; gop++) {
             const struct transcode_gop_facts *facts = &job->gops[gop].facts;
-            out->leaves[out->leaf_count++] = (struct rr_pot_leaf){.rendition = (uint16_t)rung,
-                                                                  .gop = facts->cell,
-                                                                  .source_first = facts->first,
-                                                                  .source_last = facts->last,
-                                                                  .source_digest = facts->digest,
-                                                                  .output_digest = job->gops[gop].coded[rung].digest,
-                                                                  .output_bytes = job->gops[gop].coded[rung].bytes};
+            out->leaves[out->leaf_count++] =
+                (struct rr_pot_leaf){.rendition = (uint16_t)rung,
+                                     .gop = facts->cell,
+                                     .source_first = facts->first,
+                                     .source_last = facts->last,
+                                     .source_digest = facts->digest,
+                                     .output_digest = job->gops[gop].coded[rung].digest,
+                                     .output_bytes = job->gops[gop].coded[rung].bytes};
         }
     }
     if (job->plan.audio_stream >= 0) {
-        out->leaves[out->leaf_count++] = (struct rr_pot_leaf){.rendition = job->plan.rung_count,
-                                                              .source_last = job->sound->source_packets - 1,
-                                                              .source_digest = job->sound->digest,
-                                                              .output_digest = job->sound_coded.digest,
-                                                              .output_bytes = job->sound_coded.bytes};
+        out->leaves[out->leaf_count++] =
+            (struct rr_pot_leaf){.rendition = job->plan.rung_count,
+                                 .source_last = job->sound->source_packets - 1,
+                                 .source_digest = job->sound->digest,
+                                 .output_digest = job->sound_coded.digest,
+                                 .output_bytes = job->sound_coded.bytes};
     }
 }
 
@@ -381,33 +419,50 @@ static void fill_counts(const struct transcode_job *job, struct rr_transcode_res
         out->frames_in += facts->count;
         out->concealed += facts->concealed;
     }
+    int64_t told_us = job->facts.shown.duration_us;
+    if (job->gop_count > 0 && told_us > 0) {
+        const struct transcode_gop_facts *last = &job->gops[job->gop_count - 1].facts;
+        int64_t shown_us = transcode_rescale(last->end - job->plan.origin,
+                                             (int64_t)job->plan.tb_num * 1000000, job->plan.tb_den);
+        if (shown_us < told_us / 100 * 95 && told_us - shown_us > 1000000) {
+            rr_log(RR_LOG_WARN, "transcode",
+                   "the file promises %.1f s and shows pictures for %.1f s: it may be cut short",
+                   (double)told_us / 1e6, (double)shown_us / 1e6);
+        }
+    }
     out->facts = job->facts.shown;
     out->gops = job->plan.video_stream >= 0 ? job->gop_count : 1;
     out->gops_resumed = job->resumed;
 }
 
-/* The rest of the invariants: every rendition shows what the source shows, cut at the same times, to the same end. */
-static enum rr_err check_result(const struct transcode_job *job, struct rr_transcode_result *out, struct rr_fault *fault)
+/* The rest of the invariants: every rendition shows what the source shows, cut at the same times,
+ * to the same end. */
+static enum rr_err check_result(const struct transcode_job *job, struct rr_transcode_result *out,
+                                struct rr_fault *fault)
 {
     for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
-        const struct rr_transcode_rendition *first = &out->renditions[0], *this = &out->renditions[rung];
-        bool same = this->frames_out == out->frames_in && this->segment_count == first->segment_count;
+        const struct rr_transcode_rendition *first = &out->renditions[0],
+                                            *this = &out->renditions[rung];
+        bool same =
+            this->frames_out == out->frames_in && this->segment_count == first->segment_count;
         for (uint32_t i = 0; same && i < this->segment_count; i++) {
             same = this->segments[i].start == first->segments[i].start &&
                    this->segments[i].duration == first->segments[i].duration;
         }
         if (!same) {
             return rr_fail(fault, RR_ERR_DAMAGED,
-                           "%s shows %llu of %llu pictures in %u segments and is not cut like %s", this->info.name,
-                           (unsigned long long)this->frames_out, (unsigned long long)out->frames_in,
-                           (unsigned)this->segment_count, first->info.name);
+                           "%s shows %llu of %llu pictures in %u segments and is not cut like %s",
+                           this->info.name, (unsigned long long)this->frames_out,
+                           (unsigned long long)out->frames_in, (unsigned)this->segment_count,
+                           first->info.name);
         }
     }
     out->frames_out_ok = true;
     return RR_OK;
 }
 
-enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_result *out, struct rr_fault *fault)
+enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_result *out,
+                               struct rr_fault *fault)
 {
     struct packer packer = {.job = job, .out_fd = -1};
     struct rr_transcode_result result = {0};

@@ -5,19 +5,24 @@
 #include "transcode/transcode_proto.h"
 #include <sys/types.h>
 
-/* ---- options and plan (transcode_ladder.c) ------------------------------------------------------------ */
+/* ---- options and plan (transcode_ladder.c)
+ * ------------------------------------------------------------ */
 /* Fills defaults in and checks ranges; pointers stay borrowed. */
-enum rr_err transcode_options_fit(struct rr_transcode_options *out, const struct rr_transcode_options *options,
+enum rr_err transcode_options_fit(struct rr_transcode_options *out,
+                                  const struct rr_transcode_options *options,
                                   struct rr_fault *fault) RR_MUST_USE;
 /* The rungs of `ladder` that a picture of these facts gets; at least one. Returns their number. */
-uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX], const struct rr_ladder *ladder,
-                            const struct rr_transcode_facts *facts);
+uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
+                            const struct rr_ladder *ladder, const struct rr_transcode_facts *facts);
 enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transcode_facts *facts,
-                                const struct rr_transcode_options *options, struct rr_fault *fault) RR_MUST_USE;
+                                const struct rr_transcode_options *options,
+                                struct rr_fault *fault) RR_MUST_USE;
 /* "720p"; "audio" for TRANSCODE_AUDIO_RUNG. */
-void transcode_rung_name(char out[static RR_NAME_MAX + 1], const struct transcode_plan *plan, unsigned rung);
+void transcode_rung_name(char out[static RR_NAME_MAX + 1], const struct transcode_plan *plan,
+                         unsigned rung);
 
-/* ---- worker processes (transcode_worker.c) -------------------------------------------------------------- */
+/* ---- worker processes (transcode_worker.c)
+ * -------------------------------------------------------------- */
 struct transcode_worker {
     pid_t pid; /* 0: none */
     int socket;
@@ -25,33 +30,44 @@ struct transcode_worker {
     uint64_t deadline_us; /* of what it was asked; 0: nothing asked */
     unsigned seconds;     /* what that was when set, for the sentence */
 };
-/* Path of the worker program: option, RR_WORKER, beside the running program. RR_ERR_STATE when none can be run. */
-enum rr_err transcode_worker_find(char out[static RR_PATH_BYTES], const struct rr_transcode_options *options,
+/* Path of the worker program: option, RR_WORKER, beside the running program. RR_ERR_STATE when none
+ * can be run. */
+enum rr_err transcode_worker_find(char out[static RR_PATH_BYTES],
+                                  const struct rr_transcode_options *options,
                                   struct rr_fault *fault) RR_MUST_USE;
-/* Starts one, in namespaces of its own where the kernel allows it, and waits until it has locked itself in. */
-enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *program, struct rr_fault *fault) RR_MUST_USE;
+/* Starts one, in namespaces of its own where the kernel allows it, and waits until it has locked
+ * itself in. */
+enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *program,
+                                   struct rr_fault *fault) RR_MUST_USE;
 /* Kills and reaps; {0} is fine. */
 void transcode_worker_stop(struct transcode_worker *worker);
-/* Sends message (cleared) with borrowed descriptors and starts the wall limit. RR_ERR_UNREACHABLE: it is dead. */
-enum rr_err transcode_worker_ask(struct transcode_worker *worker, struct rr_buf *message, const int *fds, size_t fd_count,
-                                 unsigned seconds, struct rr_fault *fault) RR_MUST_USE;
-/* Reads one message that is ready, into worker->message; `kind` gets its first byte. A FAILED message becomes its
- * error; RR_ERR_UNREACHABLE: the worker is dead, with the way it died in the sentence (it is reaped then). */
-enum rr_err transcode_worker_take(struct transcode_worker *worker, uint8_t *kind, struct rr_fault *fault) RR_MUST_USE;
-/* Waits for the one answer of `kind` and takes it. RR_ERR_TIMEOUT after the wall limit, RR_ERR_CANCELLED. */
-enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind, const atomic_bool *cancel,
+/* Sends message (cleared) with borrowed descriptors and starts the wall limit. RR_ERR_UNREACHABLE:
+ * it is dead. */
+enum rr_err transcode_worker_ask(struct transcode_worker *worker, struct rr_buf *message,
+                                 const int *fds, size_t fd_count, unsigned seconds,
+                                 struct rr_fault *fault) RR_MUST_USE;
+/* Reads one message that is ready, into worker->message; `kind` gets its first byte. A FAILED
+ * message becomes its error; RR_ERR_UNREACHABLE: the worker is dead, with the way it died in the
+ * sentence (it is reaped then). */
+enum rr_err transcode_worker_take(struct transcode_worker *worker, uint8_t *kind,
                                   struct rr_fault *fault) RR_MUST_USE;
+/* Waits for the one answer of `kind` and takes it. RR_ERR_TIMEOUT after the wall limit,
+ * RR_ERR_CANCELLED. */
+enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind,
+                                  const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
 struct rr_slice transcode_worker_body(const struct transcode_worker *worker);
 /* A fresh memory file. */
 enum rr_err transcode_memfd(int *out, const char *name, struct rr_fault *fault) RR_MUST_USE;
 /* A read-only descriptor of its own for the source, where the system gives one. */
 enum rr_err transcode_source_fd(int *out, int source_fd, struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- probe (transcode_probe.c) ---------------------------------------------------------------------------- */
+/* ---- probe (transcode_probe.c)
+ * ---------------------------------------------------------------------------- */
 enum rr_err transcode_probe_with(struct transcode_facts *out, const char *program, int source_fd,
                                  const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- GOPs and the journal (transcode_journal.c) -------------------------------------------------------------- */
+/* ---- GOPs and the journal (transcode_journal.c)
+ * -------------------------------------------------------------- */
 /* One GOP as the source worker told it. */
 struct transcode_gop_facts {
     uint32_t cell, first, last, concealed, count;
@@ -66,46 +82,54 @@ struct transcode_coded {
     bool done;
     uint8_t tries; /* that ended with a dead worker */
     struct rr_hash32 digest;
-    uint64_t bytes;         /* of the elementary stream: parameter sets and access units */
+    uint64_t bytes;          /* of the elementary stream: parameter sets and access units */
     uint64_t payload_offset; /* of the access units in its file */
 };
 /* Refuses a folder of another job, makes the folder and takes its lock. */
 enum rr_err transcode_journal_open(int *lock_fd, const char *folder, const struct rr_hash32 *key,
                                    struct rr_fault *fault) RR_MUST_USE;
 /* What decides the job: source bytes and plan. Blocks while it reads the source. */
-enum rr_err transcode_journal_key(struct rr_hash32 *out, int source_fd, const struct transcode_plan *plan,
-                                  const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
-/* A record: `body`, then `payload_bytes` copied from payload_fd (-1: none). Whole or absent after a kill. *offset gets
- * where the payload begins; may be NULL. */
-enum rr_err transcode_journal_put(const char *folder, const char *name, struct rr_slice body, int payload_fd,
-                                  uint64_t payload_bytes, uint64_t *offset, struct rr_fault *fault) RR_MUST_USE;
-/* Reads a record's body back and checks all its bytes. False: absent or torn, then it counts as not done. */
-bool transcode_journal_get(struct rr_buf *body, const char *folder, const char *name, uint64_t *offset,
-                           uint64_t *payload_bytes) RR_MUST_USE;
+enum rr_err transcode_journal_key(struct rr_hash32 *out, int source_fd,
+                                  const struct transcode_plan *plan, const atomic_bool *cancel,
+                                  struct rr_fault *fault) RR_MUST_USE;
+/* A record: `body`, then `payload_bytes` copied from payload_fd (-1: none). Whole or absent after a
+ * kill. *offset gets where the payload begins; may be NULL. */
+enum rr_err transcode_journal_put(const char *folder, const char *name, struct rr_slice body,
+                                  int payload_fd, uint64_t payload_bytes, uint64_t *offset,
+                                  struct rr_fault *fault) RR_MUST_USE;
+/* Reads a record's body back and checks all its bytes. False: absent or torn, then it counts as not
+ * done. */
+bool transcode_journal_get(struct rr_buf *body, const char *folder, const char *name,
+                           uint64_t *offset, uint64_t *payload_bytes) RR_MUST_USE;
 void transcode_gop_record(struct rr_buf *out, const struct transcode_gop_facts *gop);
 bool transcode_gop_unrecord(struct transcode_gop_facts *out, struct rr_slice body) RR_MUST_USE;
 
-/* ---- checks of encoder answers (transcode_check.c) ------------------------------------------------------------ */
-/* The invariants of spec 20, 2 for one GOP: as many packets as pictures, the same times, IDR first and only first,
- * bytes that add up. */
-enum rr_err transcode_check_packets(const struct transcode_packets *packets, const struct transcode_encode *asked,
+/* ---- checks of encoder answers (transcode_check.c)
+ * ------------------------------------------------------------ */
+/* The invariants of spec 20, 2 for one GOP: as many packets as pictures, the same times, IDR first
+ * and only first, bytes that add up. */
+enum rr_err transcode_check_packets(const struct transcode_packets *packets,
+                                    const struct transcode_encode *asked,
                                     struct rr_fault *fault) RR_MUST_USE;
 /* "rr.es.v1" over parameter sets and access units; payload read from fd at offset. */
-enum rr_err transcode_es_digest(struct transcode_coded *out, const struct transcode_packets *packets, int fd,
-                                uint64_t offset, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_es_digest(struct transcode_coded *out,
+                                const struct transcode_packets *packets, int fd, uint64_t offset,
+                                struct rr_fault *fault) RR_MUST_USE;
 /* The same for sound: configuration and AAC frames. */
-enum rr_err transcode_sound_digest(struct transcode_coded *out, const struct transcode_sound *sound, int fd,
-                                   uint64_t offset, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_sound_digest(struct transcode_coded *out, const struct transcode_sound *sound,
+                                   int fd, uint64_t offset, struct rr_fault *fault) RR_MUST_USE;
 /* RFC 6381 name out of an Annex-B SPS. */
-enum rr_err transcode_avc_name(char out[static RR_NAME_MAX + 1], const uint8_t *extradata, uint32_t len,
-                               struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_avc_name(char out[static RR_NAME_MAX + 1], const uint8_t *extradata,
+                               uint32_t len, struct rr_fault *fault) RR_MUST_USE;
 /* Fills the task for one GOP of one rung. */
-void transcode_encode_task(struct transcode_encode *out, const struct transcode_plan *plan, unsigned rung,
-                           const int64_t *pts, uint32_t count);
-/* Wall limit of an encode or a GOP of decode, in seconds: slow machines and presets, not infinity. */
+void transcode_encode_task(struct transcode_encode *out, const struct transcode_plan *plan,
+                           unsigned rung, const int64_t *pts, uint32_t count);
+/* Wall limit of an encode or a GOP of decode, in seconds: slow machines and presets, not infinity.
+ */
 unsigned transcode_patience(const struct transcode_plan *plan, uint32_t frames);
 
-/* ---- the job (transcode_job.c) and what it makes of the GOPs (transcode_pack.c) --------------------------------- */
+/* ---- the job (transcode_job.c) and what it makes of the GOPs (transcode_pack.c)
+ * --------------------------------- */
 struct transcode_job_gop {
     struct transcode_gop_facts facts;
     struct transcode_coded coded[RR_RUNGS_MAX];
@@ -127,20 +151,41 @@ struct transcode_job {
     bool source_done;
     struct rr_buf extradata[RR_RUNGS_MAX]; /* parameter sets of each rung */
     uint32_t reorder; /* places that any picture is decoded after its turn to be shown */
-    struct transcode_sound *sound;         /* owned; NULL: no audio */
+    struct transcode_sound *sound; /* owned; NULL: no audio */
     bool sound_done;
-    uint64_t sound_offset;  /* of its payload in its file */
+    uint64_t sound_offset; /* of its payload in its file */
     struct transcode_coded sound_coded;
     struct rr_buf sound_sizes;
     uint64_t frames_done[RR_RUNGS_MAX]; /* encoded in this run */
     uint32_t resumed;
 };
 /* Options, program, probe and plan; transcode_job_clear after it, also when it failed. */
-enum rr_err transcode_prepare(struct transcode_job *job, int source_fd, const struct rr_transcode_options *options,
-                              const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
+                              const struct rr_transcode_options *options, const atomic_bool *cancel,
+                              struct rr_fault *fault) RR_MUST_USE;
 void transcode_job_clear(struct transcode_job *job);
+/* Records of the journal (transcode_resume.c). */
+#define TRANSCODE_GOP_RECORD   "gop-%06u"
+#define TRANSCODE_CODED_RECORD "es-%u-%06u"
+#define TRANSCODE_SOUND_RECORD "sound"
+#define TRANSCODE_END_RECORD   "end"
+/* Makes room for that GOP's entry. */
+void transcode_job_room(struct transcode_job *job, uint32_t gop);
+/* Loads what the journal has; what is torn or does not fit counts as missing. scratch is room to
+ * decode in. */
+void transcode_job_load(struct transcode_job *job, struct transcode_packets *scratch);
+/* The first GOP that something is missing of; gop_count when nothing is. */
+uint32_t transcode_job_missing(const struct transcode_job *job);
+/* Parameter sets of all GOPs of a rendition must be one: keeps the first, compares the others. */
+enum rr_err transcode_job_extradata(struct transcode_job *job, unsigned rung, uint32_t gop,
+                                    const struct transcode_packets *packets,
+                                    struct rr_fault *fault) RR_MUST_USE;
+/* Learns how many places pictures are decoded after their turn to be shown. */
+void transcode_job_reorder(struct transcode_job *job, uint32_t gop,
+                           const struct transcode_packets *packets);
 /* Decodes and encodes all that the journal does not have yet. */
 enum rr_err transcode_job_encode(struct transcode_job *job, struct rr_fault *fault) RR_MUST_USE;
 /* Segments of all renditions into job_folder/out, and the result. */
-enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_result *out, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_result *out,
+                               struct rr_fault *fault) RR_MUST_USE;
 #endif

@@ -21,7 +21,8 @@ enum rr_err transcode_probe_with(struct transcode_facts *out, const char *progra
         err = transcode_worker_wait(&worker, TRANSCODE_FACTS, cancel, fault);
     }
     if (err == RR_OK && !transcode_decode_message(transcode_worker_body(&worker), facts, &facts)) {
-        err = rr_fail(fault, RR_ERR_FORMAT, "the worker's account of the file does not follow its form");
+        err = rr_fail(fault, RR_ERR_FORMAT,
+                      "the worker's account of the file does not follow its form");
     }
     if (err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT) {
         char why[160];
@@ -35,8 +36,8 @@ enum rr_err transcode_probe_with(struct transcode_facts *out, const char *progra
     return err;
 }
 
-enum rr_err rr_transcode_probe(struct rr_transcode_facts *out, int source_fd, const struct rr_transcode_options *options,
-                               struct rr_fault *fault)
+enum rr_err rr_transcode_probe(struct rr_transcode_facts *out, int source_fd,
+                               const struct rr_transcode_options *options, struct rr_fault *fault)
 {
     char program[RR_PATH_BYTES];
     struct transcode_facts facts;

@@ -5,7 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* ---- single values: each writes *value, or reads into it and checks it --------------------------- */
+/* ---- single values: each writes *value, or reads into it and checks it
+ * --------------------------- */
 
 static uint64_t code(struct transcode_coder *coder, uint64_t value, unsigned bytes, uint64_t max)
 {
@@ -93,9 +94,7 @@ static void code_text(struct transcode_coder *coder, char *text, size_t size)
     if (coder->out == NULL) {
         text[coder->in.failed ? 0 : len] = 0;
         for (size_t i = 0; text[i] != 0; i++) {
-            if (text[i] < 0x20 || text[i] > 0x7e) {
-                text[i] = '?';
-            }
+            coder->in.failed |= text[i] < 0x20 || text[i] > 0x7e;
         }
         coder->in.failed |= strlen(text) != len;
     }
@@ -107,7 +106,8 @@ static void code_extradata(struct transcode_coder *coder, uint8_t *bytes, uint32
     code_bytes(coder, bytes, *len);
 }
 
-/* ---- structs ---------------------------------------------------------------------------------------- */
+/* ---- structs
+ * ---------------------------------------------------------------------------------------- */
 
 void transcode_code_hello(struct transcode_coder *coder, struct transcode_hello *m)
 {
@@ -121,7 +121,8 @@ void transcode_code_failed(struct transcode_coder *coder, struct transcode_faile
 {
     uint8_t value = (uint8_t)m->code;
     code_u8(coder, &value, RR_ERR_UNREACHABLE);
-    m->code = value == RR_OK ? RR_ERR_FORMAT : (enum rr_err)value;
+    m->code = (enum rr_err)value;
+    coder->in.failed |= m->code == RR_OK;
     code_text(coder, m->text, sizeof m->text);
 }
 
@@ -337,7 +338,8 @@ void transcode_code_segment_made(struct transcode_coder *coder, struct transcode
     code_u64(coder, &m->bytes, UINT32_MAX);
 }
 
-/* ---- transport ---------------------------------------------------------------------------------------- */
+/* ---- transport
+ * ---------------------------------------------------------------------------------------- */
 
 bool transcode_send(int socket, struct rr_slice message, const int *fds, size_t fd_count)
 {
@@ -368,7 +370,8 @@ bool transcode_send(int socket, struct rr_slice message, const int *fds, size_t 
     return sent == (ssize_t)message.len;
 }
 
-int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_FDS_MAX], size_t *fd_count)
+int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_FDS_MAX],
+                      size_t *fd_count)
 {
     union {
         struct cmsghdr header;
@@ -389,7 +392,8 @@ int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_F
     if (got < 0) {
         return -1;
     }
-    for (struct cmsghdr *item = CMSG_FIRSTHDR(&head); item != NULL; item = CMSG_NXTHDR(&head, item)) {
+    for (struct cmsghdr *item = CMSG_FIRSTHDR(&head); item != NULL;
+         item = CMSG_NXTHDR(&head, item)) {
         if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS) {
             size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
             memcpy(fds, CMSG_DATA(item), count * sizeof(int));
@@ -408,7 +412,8 @@ int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_F
     return got > 0 ? 1 : 0;
 }
 
-/* ---- arithmetic both sides must agree on ----------------------------------------------------------------- */
+/* ---- arithmetic both sides must agree on
+ * ----------------------------------------------------------------- */
 
 __extension__ typedef __int128 wide;
 
@@ -431,7 +436,8 @@ uint32_t transcode_cell(const struct transcode_plan *plan, int64_t pts)
 
 uint32_t transcode_stride(const struct transcode_plan *plan, uint32_t width)
 {
-    return (width * (plan->ten_bit != 0 ? 2 : 1) + TRANSCODE_ALIGN - 1) / TRANSCODE_ALIGN * TRANSCODE_ALIGN;
+    return (width * (plan->ten_bit != 0 ? 2 : 1) + TRANSCODE_ALIGN - 1) / TRANSCODE_ALIGN *
+           TRANSCODE_ALIGN;
 }
 
 uint64_t transcode_frame_bytes(const struct transcode_plan *plan, const struct transcode_rung *rung)

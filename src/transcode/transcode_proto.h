@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Messages between the job's process and its workers, one per SOCK_SEQPACKET datagram; frames and packets travel in
- * memfds beside them. Each struct has one coding function that both writes and reads, so that the two cannot differ.
- * The parent takes a worker's messages for hostile bytes. */
+/* Messages between the job's process and its workers, one per SOCK_SEQPACKET datagram; frames and
+ * packets travel in memfds beside them. Each struct has one coding function that both writes and
+ * reads, so that the two cannot differ. The parent takes a worker's messages for hostile bytes. */
 #ifndef RR_TRANSCODE_PROTO_H
 #define RR_TRANSCODE_PROTO_H
 #include "transcode/transcode.h"
@@ -14,11 +14,12 @@
 #define TRANSCODE_AUDIO_RUNG    255
 #define TRANSCODE_SOCKET_FD     3 /* where a worker finds its socket */
 /* Limits before decode (spec 20, 2). */
-#define TRANSCODE_SIDE_MAX     16384
-#define TRANSCODE_PIXELS_MAX   (UINT64_C(8192) * 4608)
-#define TRANSCODE_STREAMS_MAX  64
+#define TRANSCODE_SIDE_MAX       16384
+#define TRANSCODE_PIXELS_MAX     (UINT64_C(8192) * 4608)
+#define TRANSCODE_STREAMS_MAX    64
 #define TRANSCODE_DURATION_MAX_S 86400
-#define TRANSCODE_WORK_MAX     (UINT64_C(3840) * 2160 * 60 * 86400) /* pixels x frames: a day of 2160p60 */
+#define TRANSCODE_WORK_MAX                                                                         \
+    (UINT64_C(3840) * 2160 * 60 * 86400) /* pixels x frames: a day of 2160p60 */
 
 enum transcode_kind {
     TRANSCODE_HELLO = 1,
@@ -38,7 +39,8 @@ enum transcode_kind {
     TRANSCODE_SEGMENT_MADE,
 };
 
-/* Either direction. Reading past the end, a value beyond its limit, or bytes left over set in.failed. */
+/* Either direction. Reading past the end, a value beyond its limit, or bytes left over set
+ * in.failed. */
 struct transcode_coder {
     struct rr_buf *out; /* NULL: reading */
     struct rr_reader in;
@@ -52,7 +54,8 @@ struct transcode_failed {
     enum rr_err code;
     char text[256];
 };
-/* HDR10: mastering display in units of 1/50000 and 1/10000 cd/m2, as SEI 137 writes it; order G B R, then white. */
+/* HDR10: mastering display in units of 1/50000 and 1/10000 cd/m2, as SEI 137 writes it; order G B
+ * R, then white. */
 struct transcode_hdr {
     uint8_t has_mastering, has_light;
     uint16_t primaries[3][2], white[2];
@@ -95,7 +98,8 @@ struct transcode_source {
     uint32_t first_cell, first_packet;
     uint8_t one; /* only that GOP, for a spot check */
 };
-/* Leave to make the next GOP; the memfds of the rungs in the mask come with it, lowest bit first. */
+/* Leave to make the next GOP; the memfds of the rungs in the mask come with it, lowest bit first.
+ */
 struct transcode_grant {
     uint8_t rungs;
 };
@@ -145,7 +149,7 @@ struct transcode_sound {
 };
 struct transcode_mux {
     struct transcode_plan plan;
-    uint8_t rung; /* TRANSCODE_AUDIO_RUNG: audio */
+    uint8_t rung;  /* TRANSCODE_AUDIO_RUNG: audio */
     int64_t start; /* of the first sample, output ticks */
     uint32_t sample_rate, channels, frame_samples, priming, bit_rate;
     uint32_t extradata_bytes;
@@ -191,7 +195,8 @@ void transcode_code_segment_made(struct transcode_coder *coder, struct transcode
         rr_write_u8((buf), (kind));                                                                \
         transcode_code_##name(&coder_, (m));                                                       \
     } while (0)
-/* False when the body (after the kind byte) is not exactly a `name`; *m may be half written then. */
+/* False when the body (after the kind byte) is not exactly a `name`; *m may be half written then.
+ */
 #define transcode_decode_message(body, name, m)                                                    \
     __extension__({                                                                                \
         struct transcode_coder coder_ = {.in = rr_reader_of(body)};                                \
@@ -199,11 +204,15 @@ void transcode_code_segment_made(struct transcode_coder *coder, struct transcode
         rr_reader_done(&coder_.in);                                                                \
     })
 
-/* Sends one message with up to TRANSCODE_FDS_MAX descriptors (borrowed); false with errno set. Blocks. */
-bool transcode_send(int socket, struct rr_slice message, const int *fds, size_t fd_count) RR_MUST_USE;
-/* Receives one message into out (cleared first) and its descriptors, close-on-exec, owned by the caller, into fds.
- * Returns 1; 0 at the end of the stream; -1 with errno, EMSGSIZE when cut short. Blocks unless the socket does not. */
-int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_FDS_MAX], size_t *fd_count) RR_MUST_USE;
+/* Sends one message with up to TRANSCODE_FDS_MAX descriptors (borrowed); false with errno set.
+ * Blocks. */
+bool transcode_send(int socket, struct rr_slice message, const int *fds,
+                    size_t fd_count) RR_MUST_USE;
+/* Receives one message into out (cleared first) and its descriptors, close-on-exec, owned by the
+ * caller, into fds. Returns 1; 0 at the end of the stream; -1 with errno, EMSGSIZE when cut short.
+ * Blocks unless the socket does not. */
+int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_FDS_MAX],
+                      size_t *fd_count) RR_MUST_USE;
 
 /* The cell of the GOP grid that a picture belongs to. */
 uint32_t transcode_cell(const struct transcode_plan *plan, int64_t pts);
@@ -211,7 +220,8 @@ uint32_t transcode_cell(const struct transcode_plan *plan, int64_t pts);
 #define TRANSCODE_ALIGN 64u
 uint32_t transcode_stride(const struct transcode_plan *plan, uint32_t width);
 /* Bytes of one raw picture of a rung: planar 4:2:0, Y, Cb, Cr. */
-uint64_t transcode_frame_bytes(const struct transcode_plan *plan, const struct transcode_rung *rung);
+uint64_t transcode_frame_bytes(const struct transcode_plan *plan,
+                               const struct transcode_rung *rung);
 /* value * num / den rounded down, in 128 bits; den > 0. */
 int64_t transcode_rescale(int64_t value, int64_t num, int64_t den);
 #endif

@@ -15,7 +15,8 @@ struct remake {
 };
 
 /* Pictures of the GOP into frames_fd. */
-static enum rr_err decode_gop(struct remake *remake, unsigned rung, const struct rr_pot_leaf *leaf, struct rr_fault *fault)
+static enum rr_err decode_gop(struct remake *remake, unsigned rung, const struct rr_pot_leaf *leaf,
+                              struct rr_fault *fault)
 {
     struct transcode_source *ask = rr_alloc(sizeof *ask);
     struct transcode_grant grant = {.rungs = (uint8_t)(1u << rung)};
@@ -27,15 +28,22 @@ static enum rr_err decode_gop(struct remake *remake, unsigned rung, const struct
     ask->one = 1;
     transcode_encode_message(&message, TRANSCODE_SOURCE, source, ask);
     rr_free(ask);
-    enum rr_err err = transcode_worker_ask(&remake->worker, &message, &remake->job.source_fd, 1, seconds, fault);
+    enum rr_err err =
+        transcode_worker_ask(&remake->worker, &message, &remake->job.source_fd, 1, seconds, fault);
     if (err == RR_OK) {
         transcode_encode_message(&message, TRANSCODE_GRANT, grant, &grant);
-        err = transcode_worker_ask(&remake->worker, &message, &remake->frames_fd, 1, seconds, fault);
+        err =
+            transcode_worker_ask(&remake->worker, &message, &remake->frames_fd, 1, seconds, fault);
     }
-    err = err != RR_OK ? err : transcode_worker_wait(&remake->worker, TRANSCODE_GOP, remake->job.cancel, fault);
-    if (err == RR_OK && (!transcode_decode_message(transcode_worker_body(&remake->worker), gop, remake->gop) ||
-                         remake->gop->count == 0 || remake->gop->cell != leaf->gop)) {
-        err = rr_fail(fault, RR_ERR_DAMAGED, "the worker's account of GOP %u does not follow its form", (unsigned)leaf->gop);
+    err = err != RR_OK
+              ? err
+              : transcode_worker_wait(&remake->worker, TRANSCODE_GOP, remake->job.cancel, fault);
+    if (err == RR_OK &&
+        (!transcode_decode_message(transcode_worker_body(&remake->worker), gop, remake->gop) ||
+         remake->gop->count == 0 || remake->gop->cell != leaf->gop)) {
+        err =
+            rr_fail(fault, RR_ERR_DAMAGED,
+                    "the worker's account of GOP %u does not follow its form", (unsigned)leaf->gop);
     }
     if (err == RR_OK) {
         remake->worker.deadline_us = rr_monotonic_us(rr_clock_system()) + UINT64_C(10000000);
@@ -44,24 +52,31 @@ static enum rr_err decode_gop(struct remake *remake, unsigned rung, const struct
     return err;
 }
 
-static enum rr_err encode_gop(struct remake *remake, struct transcode_coded *coded, unsigned rung, struct rr_fault *fault)
+static enum rr_err encode_gop(struct remake *remake, struct transcode_coded *coded, unsigned rung,
+                              struct rr_fault *fault)
 {
     struct rr_buf message = {0};
     int fds[2] = {remake->frames_fd, remake->out_fd};
-    transcode_encode_task(remake->encode, &remake->job.plan, rung, remake->gop->pts, remake->gop->count);
+    transcode_encode_task(remake->encode, &remake->job.plan, rung, remake->gop->pts,
+                          remake->gop->count);
     transcode_encode_message(&message, TRANSCODE_ENCODE, encode, remake->encode);
-    enum rr_err err = transcode_worker_ask(&remake->worker, &message, fds, 2,
-                                           transcode_patience(&remake->job.plan, remake->gop->count), fault);
-    err = err != RR_OK ? err : transcode_worker_wait(&remake->worker, TRANSCODE_PACKETS, remake->job.cancel, fault);
-    if (err == RR_OK && !transcode_decode_message(transcode_worker_body(&remake->worker), packets, remake->packets)) {
+    enum rr_err err =
+        transcode_worker_ask(&remake->worker, &message, fds, 2,
+                             transcode_patience(&remake->job.plan, remake->gop->count), fault);
+    err = err != RR_OK ? err
+                       : transcode_worker_wait(&remake->worker, TRANSCODE_PACKETS,
+                                               remake->job.cancel, fault);
+    if (err == RR_OK && !transcode_decode_message(transcode_worker_body(&remake->worker), packets,
+                                                  remake->packets)) {
         err = rr_fail(fault, RR_ERR_DAMAGED, "the encoder's answer does not follow its form");
     }
     err = err != RR_OK ? err : transcode_check_packets(remake->packets, remake->encode, fault);
-    return err != RR_OK ? err : transcode_es_digest(coded, remake->packets, remake->out_fd, 0, fault);
+    return err != RR_OK ? err
+                        : transcode_es_digest(coded, remake->packets, remake->out_fd, 0, fault);
 }
 
-static enum rr_err remake_picture(struct remake *remake, struct rr_transcode_remade *out, const struct rr_pot_leaf *leaf,
-                                  struct rr_fault *fault)
+static enum rr_err remake_picture(struct remake *remake, struct rr_transcode_remade *out,
+                                  const struct rr_pot_leaf *leaf, struct rr_fault *fault)
 {
     struct transcode_coded coded = {0};
     enum rr_err err = transcode_memfd(&remake->frames_fd, "reelrig-pictures", fault);
@@ -77,7 +92,8 @@ static enum rr_err remake_picture(struct remake *remake, struct rr_transcode_rem
     return err;
 }
 
-static enum rr_err remake_sound(struct remake *remake, struct rr_transcode_remade *out, struct rr_fault *fault)
+static enum rr_err remake_sound(struct remake *remake, struct rr_transcode_remade *out,
+                                struct rr_fault *fault)
 {
     struct transcode_audio *ask = rr_alloc(sizeof *ask);
     struct transcode_coded coded = {0};
@@ -88,13 +104,20 @@ static enum rr_err remake_sound(struct remake *remake, struct rr_transcode_remad
     rr_free(ask);
     enum rr_err err = transcode_memfd(&remake->sizes_fd, "reelrig-sound", fault);
     fds[2] = remake->sizes_fd;
-    err = err != RR_OK ? err : transcode_worker_ask(&remake->worker, &message, fds, 3, AUDIO_SECONDS, fault);
-    err = err != RR_OK ? err : transcode_worker_wait(&remake->worker, TRANSCODE_SOUND, remake->job.cancel, fault);
-    if (err == RR_OK && (!transcode_decode_message(transcode_worker_body(&remake->worker), sound, remake->job.sound) ||
+    err = err != RR_OK
+              ? err
+              : transcode_worker_ask(&remake->worker, &message, fds, 3, AUDIO_SECONDS, fault);
+    err = err != RR_OK
+              ? err
+              : transcode_worker_wait(&remake->worker, TRANSCODE_SOUND, remake->job.cancel, fault);
+    if (err == RR_OK && (!transcode_decode_message(transcode_worker_body(&remake->worker), sound,
+                                                   remake->job.sound) ||
                          remake->job.sound->source_packets == 0)) {
         err = rr_fail(fault, RR_ERR_DAMAGED, "the sound worker's answer does not follow its form");
     }
-    err = err != RR_OK ? err : transcode_sound_digest(&coded, remake->job.sound, remake->out_fd, 0, fault);
+    err = err != RR_OK
+              ? err
+              : transcode_sound_digest(&coded, remake->job.sound, remake->out_fd, 0, fault);
     if (err == RR_OK) {
         *out = (struct rr_transcode_remade){.source_last = remake->job.sound->source_packets - 1,
                                             .source_digest = remake->job.sound->digest,
@@ -105,8 +128,9 @@ static enum rr_err remake_sound(struct remake *remake, struct rr_transcode_remad
 }
 
 enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
-                                const struct rr_transcode_options *options, const struct rr_pot_leaf *leaf,
-                                const atomic_bool *cancel, struct rr_fault *fault)
+                                const struct rr_transcode_options *options,
+                                const struct rr_pot_leaf *leaf, const atomic_bool *cancel,
+                                struct rr_fault *fault)
 {
     struct remake *remake = rr_alloc(sizeof *remake);
     struct transcode_plan *plan = &remake->job.plan;
@@ -119,11 +143,12 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
     err = err != RR_OK ? err : transcode_memfd(&remake->out_fd, "reelrig-packets", fault);
     if (err == RR_OK && leaf->rendition < plan->rung_count) {
         err = remake_picture(remake, out, leaf, fault);
-    } else if (err == RR_OK && leaf->rendition == plan->rung_count && plan->audio_stream >= 0 && leaf->gop == 0) {
+    } else if (err == RR_OK && leaf->rendition == plan->rung_count && plan->audio_stream >= 0 &&
+               leaf->gop == 0) {
         err = remake_sound(remake, out, fault);
     } else if (err == RR_OK) {
-        err = rr_fail(fault, RR_ERR_NOTFOUND, "the job has no rendition %u with GOP %u", leaf->rendition,
-                      (unsigned)leaf->gop);
+        err = rr_fail(fault, RR_ERR_NOTFOUND, "the job has no rendition %u with GOP %u",
+                      leaf->rendition, (unsigned)leaf->gop);
     }
     transcode_worker_stop(&remake->worker);
     int fds[3] = {remake->frames_fd, remake->out_fd, remake->sizes_fd};
@@ -137,5 +162,8 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
     rr_free(remake->encode);
     rr_free(remake->packets);
     rr_free(remake);
-    return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT ? rr_fail(fault, RR_ERR_DAMAGED, "the GOP cannot be made again: the worker died twice or hung") : err;
+    return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT
+               ? rr_fail(fault, RR_ERR_DAMAGED,
+                         "the GOP cannot be made again: the worker died twice or hung")
+               : err;
 }

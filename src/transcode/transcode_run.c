@@ -4,8 +4,9 @@
 #include <unistd.h>
 
 /* Options, program, probe and plan: what a job and a spot check have in common. */
-enum rr_err transcode_prepare(struct transcode_job *job, int source_fd, const struct rr_transcode_options *options,
-                              const atomic_bool *cancel, struct rr_fault *fault)
+enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
+                              const struct rr_transcode_options *options, const atomic_bool *cancel,
+                              struct rr_fault *fault)
 {
     job->source_fd = job->lock_fd = -1;
     job->cancel = cancel;
@@ -13,11 +14,14 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd, const st
     enum rr_err err = transcode_options_fit(&job->options, options, fault);
     err = err != RR_OK ? err : transcode_worker_find(job->program, &job->options, fault);
     err = err != RR_OK ? err : transcode_source_fd(&job->source_fd, source_fd, fault);
-    err = err != RR_OK ? err : transcode_probe_with(&job->facts, job->program, job->source_fd, cancel, fault);
+    err = err != RR_OK
+              ? err
+              : transcode_probe_with(&job->facts, job->program, job->source_fd, cancel, fault);
     err = err != RR_OK ? err : transcode_plan_make(&job->plan, &job->facts, &job->options, fault);
     if (err == RR_OK && job->facts.shown.duration_us > 0) {
         job->expected_gops =
-            (uint32_t)((job->facts.shown.duration_us + job->plan.gop_ms * INT64_C(1000) - 1) / (job->plan.gop_ms * INT64_C(1000)));
+            (uint32_t)((job->facts.shown.duration_us + job->plan.gop_ms * INT64_C(1000) - 1) /
+                       (job->plan.gop_ms * INT64_C(1000)));
     }
     job->sound = rr_alloc(sizeof *job->sound);
     return err;
@@ -42,9 +46,10 @@ void transcode_job_clear(struct transcode_job *job)
     }
 }
 
-enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd, const struct rr_transcode_options *options,
-                             rr_transcode_progress_fn *progress, void *ctx, const atomic_bool *cancel,
-                             struct rr_fault *fault)
+enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
+                             const struct rr_transcode_options *options,
+                             rr_transcode_progress_fn *progress, void *ctx,
+                             const atomic_bool *cancel, struct rr_fault *fault)
 {
     struct transcode_job *job = rr_alloc(sizeof *job);
     struct rr_fault own = {0};
@@ -54,8 +59,11 @@ enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd, con
     enum rr_err err = transcode_prepare(job, source_fd, options, cancel, fault);
     job->progress = progress;
     job->progress_ctx = ctx;
-    err = err != RR_OK ? err : transcode_journal_key(&key, job->source_fd, &job->plan, cancel, fault);
-    err = err != RR_OK ? err : transcode_journal_open(&job->lock_fd, job->options.job_folder, &key, fault);
+    err =
+        err != RR_OK ? err : transcode_journal_key(&key, job->source_fd, &job->plan, cancel, fault);
+    err = err != RR_OK
+              ? err
+              : transcode_journal_open(&job->lock_fd, job->options.job_folder, &key, fault);
     err = err != RR_OK ? err : transcode_job_encode(job, fault);
     err = err != RR_OK ? err : transcode_job_pack(job, out, fault);
     if (err == RR_OK) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Starting, asking and ending worker processes. All calls for one worker come from the thread that started it: the
- * kernel ends a worker when that thread ends. */
+/* Starting, asking and ending worker processes. All calls for one worker come from the thread that
+ * started it: the kernel ends a worker when that thread ends. */
 #include "transcode/transcode_private.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +17,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NAMESPACES (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS)
+#define NAMESPACES                                                                                 \
+    (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS)
 /* Two GOPs of one rung of the largest picture at a time, decoder and encoder; more is a bomb. */
 #define ADDRESS_BYTES "25769803776"
 #define STACK_BYTES   65536
 #define START_SECONDS 30
 #define WORKER_NAME   "reelrig-worker"
 
-enum rr_err transcode_worker_find(char out[static RR_PATH_BYTES], const struct rr_transcode_options *options,
+enum rr_err transcode_worker_find(char out[static RR_PATH_BYTES],
+                                  const struct rr_transcode_options *options,
                                   struct rr_fault *fault)
 {
     char own[RR_PATH_BYTES];
@@ -37,13 +39,15 @@ enum rr_err transcode_worker_find(char out[static RR_PATH_BYTES], const struct r
         own[len > 0 ? len : 0] = 0;
         char *slash = strrchr(own, '/');
         if (slash == NULL) {
-            return rr_fail(fault, RR_ERR_STATE, "/proc is not there, so %s cannot be found; set RR_WORKER", WORKER_NAME);
+            return rr_fail(fault, RR_ERR_STATE,
+                           "/proc is not there, so %s cannot be found; set RR_WORKER", WORKER_NAME);
         }
         *slash = 0;
         err = rr_path(out, fault, "%s/%s", own, WORKER_NAME);
     }
     if (err == RR_OK && access(out, X_OK) != 0) {
-        return rr_fail(fault, RR_ERR_STATE, "no worker program at %.200s; install it there or set RR_WORKER", out);
+        return rr_fail(fault, RR_ERR_STATE,
+                       "no worker program at %.200s; install it there or set RR_WORKER", out);
     }
     return err;
 }
@@ -87,21 +91,28 @@ static pid_t launch(const char *program, int socket, bool *namespaces)
     static const char *const kept[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS"};
     for (size_t i = 0; i < RR_COUNT(kept); i++) {
         const char *value = getenv(kept[i]);
-        if (value != NULL && snprintf(options[used], sizeof options[0], "%s=%s", kept[i], value) < 256) {
+        if (value != NULL &&
+            snprintf(options[used], sizeof options[0], "%s=%s", kept[i], value) < 256) {
             environment[used] = options[used];
             used++;
         }
     }
-    uint8_t *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    uint8_t *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED) {
         return -1;
     }
-    struct start start = {
-        .program = program, .socket = socket, .namespaces = true, .mask = &before, .environment = environment};
+    struct start start = {.program = program,
+                          .socket = socket,
+                          .namespaces = true,
+                          .mask = &before,
+                          .environment = environment};
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    pid_t pid = clone(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | NAMESPACES | SIGCHLD, &start);
-    if (pid < 0) { /* containers and hardened kernels forbid user namespaces; the other locks still hold */
+    pid_t pid =
+        clone(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | NAMESPACES | SIGCHLD, &start);
+    if (pid < 0) { /* containers and hardened kernels forbid user namespaces; the other locks still
+                      hold */
         start.namespaces = false;
         pid = clone(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
     }
@@ -118,22 +129,27 @@ static enum rr_err check_hello(const struct transcode_hello *hello, struct rr_fa
 {
     static atomic_bool said;
     if (hello->version != TRANSCODE_PROTO_VERSION) {
-        return rr_fail(fault, RR_ERR_STATE, "the worker program speaks version %u, this one %u; install both together",
+        return rr_fail(fault, RR_ERR_STATE,
+                       "the worker program speaks version %u, this one %u; install both together",
                        hello->version, TRANSCODE_PROTO_VERSION);
     }
     if (hello->seccomp == 0) {
-        return rr_fail(fault, RR_ERR_STATE, "the kernel refuses seccomp filters, so foreign video cannot be decoded safely");
+        return rr_fail(
+            fault, RR_ERR_STATE,
+            "the kernel refuses seccomp filters, so foreign video cannot be decoded safely");
     }
     bool whole = hello->namespaces != 0 && hello->landlock_abi != 0;
     if (!atomic_exchange(&said, true)) {
         rr_log(whole ? RR_LOG_DEBUG : RR_LOG_WARN, "transcode",
-               "sandbox of workers: seccomp yes, namespaces %s, Landlock %s (ABI %u)", hello->namespaces ? "yes" : "NO",
-               hello->landlock_abi ? "yes" : "NO", hello->landlock_abi);
+               "sandbox of workers: seccomp yes, namespaces %s, Landlock %s (ABI %u)",
+               hello->namespaces ? "yes" : "NO", hello->landlock_abi ? "yes" : "NO",
+               hello->landlock_abi);
     }
     return RR_OK;
 }
 
-enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *program, struct rr_fault *fault)
+enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *program,
+                                   struct rr_fault *fault)
 {
     int pair[2];
     bool namespaces = false;
@@ -155,7 +171,8 @@ enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *
     worker->seconds = START_SECONDS;
     enum rr_err err = transcode_worker_wait(worker, TRANSCODE_HELLO, NULL, fault);
     if (err == RR_OK && !transcode_decode_message(transcode_worker_body(worker), hello, &hello)) {
-        err = rr_fail(fault, RR_ERR_STATE, "%.200s does not greet as a worker of this version", program);
+        err = rr_fail(fault, RR_ERR_STATE, "%.200s does not greet as a worker of this version",
+                      program);
     }
     if (err == RR_OK) {
         err = check_hello(&hello, fault);
@@ -186,7 +203,8 @@ void transcode_worker_stop(struct transcode_worker *worker)
 static enum rr_err bury(struct transcode_worker *worker, struct rr_fault *fault)
 {
     int status = 0;
-    kill(worker->pid, SIGKILL); /* a socket that closed without an end is no reason to wait for the process */
+    kill(worker->pid,
+         SIGKILL); /* a socket that closed without an end is no reason to wait for the process */
     while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR) {
     }
     worker->pid = 0;
@@ -194,16 +212,19 @@ static enum rr_err bury(struct transcode_worker *worker, struct rr_fault *fault)
     rr_buf_clear(&worker->message);
     *worker = (struct transcode_worker){.socket = -1};
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
-        return rr_fail(fault, RR_ERR_UNREACHABLE, "the worker tried what its sandbox forbids and was killed");
+        return rr_fail(fault, RR_ERR_UNREACHABLE,
+                       "the worker tried what its sandbox forbids and was killed");
     }
     if (WIFSIGNALED(status)) {
         return rr_fail(fault, RR_ERR_UNREACHABLE, "the worker died of signal %d", WTERMSIG(status));
     }
-    return rr_fail(fault, RR_ERR_UNREACHABLE, "the worker ended with status %d", WEXITSTATUS(status));
+    return rr_fail(fault, RR_ERR_UNREACHABLE, "the worker ended with status %d",
+                   WEXITSTATUS(status));
 }
 
-enum rr_err transcode_worker_ask(struct transcode_worker *worker, struct rr_buf *message, const int *fds, size_t fd_count,
-                                 unsigned seconds, struct rr_fault *fault)
+enum rr_err transcode_worker_ask(struct transcode_worker *worker, struct rr_buf *message,
+                                 const int *fds, size_t fd_count, unsigned seconds,
+                                 struct rr_fault *fault)
 {
     bool sent = transcode_send(worker->socket, rr_buf_slice(message), fds, fd_count);
     rr_buf_clear(message);
@@ -220,7 +241,8 @@ struct rr_slice transcode_worker_body(const struct transcode_worker *worker)
     return rr_slice_of(worker->message.ptr + 1, worker->message.len - 1);
 }
 
-enum rr_err transcode_worker_take(struct transcode_worker *worker, uint8_t *kind, struct rr_fault *fault)
+enum rr_err transcode_worker_take(struct transcode_worker *worker, uint8_t *kind,
+                                  struct rr_fault *fault)
 {
     int fds[TRANSCODE_FDS_MAX];
     size_t fd_count = 0;
@@ -243,8 +265,8 @@ enum rr_err transcode_worker_take(struct transcode_worker *worker, uint8_t *kind
     return rr_fail(fault, failed.code, "%s", failed.text);
 }
 
-enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind, const atomic_bool *cancel,
-                                  struct rr_fault *fault)
+enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind,
+                                  const atomic_bool *cancel, struct rr_fault *fault)
 {
     struct pollfd ready = {.fd = worker->socket, .events = POLLIN};
     uint8_t found = 0;
@@ -256,14 +278,16 @@ enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind,
         if (rr_monotonic_us(rr_clock_system()) > worker->deadline_us) {
             unsigned seconds = worker->seconds;
             transcode_worker_stop(worker);
-            return rr_fail(fault, RR_ERR_TIMEOUT, "the worker gave no answer within %u s and was ended", seconds);
+            return rr_fail(fault, RR_ERR_TIMEOUT,
+                           "the worker gave no answer within %u s and was ended", seconds);
         }
         count = poll(&ready, 1, 100);
         count = count < 0 && errno == EINTR ? 0 : count;
     }
     enum rr_err err = transcode_worker_take(worker, &found, fault);
     if (err == RR_OK && found != kind) {
-        err = rr_fail(fault, RR_ERR_FORMAT, "the worker answered with message %u where %u was due", found, kind);
+        err = rr_fail(fault, RR_ERR_FORMAT, "the worker answered with message %u where %u was due",
+                      found, kind);
     }
     return err;
 }
@@ -283,7 +307,8 @@ enum rr_err transcode_source_fd(int *out, int source_fd, struct rr_fault *fault)
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", source_fd);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) { /* no /proc, or a file that may not be opened again: the worker only reads anyway */
+    if (fd <
+        0) { /* no /proc, or a file that may not be opened again: the worker only reads anyway */
         fd = fcntl(source_fd, F_DUPFD_CLOEXEC, TRANSCODE_SOCKET_FD + 1);
     }
     if (fd < 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Inside reelrig-worker: the only code of the house that sees foreign bytes and libav. One thread, no file, no network.
- * Every handler returns RR_OK, or an error whose sentence goes to the parent; only a broken socket ends the process. */
+/* Inside reelrig-worker: the only code of the house that sees foreign bytes and libav. One thread,
+ * no file, no network. Every handler returns RR_OK, or an error whose sentence goes to the parent;
+ * only a broken socket ends the process. */
 #ifndef RR_WORKER_H
 #define RR_WORKER_H
 #include "transcode/transcode_proto.h"
@@ -26,7 +27,8 @@ enum rr_err worker_fail_av(struct rr_fault *fault, int averror, const char *what
 
 /* Resource limits, Landlock, seccomp; nothing can be opened after it. Aborts only on misuse. */
 void worker_lock_down(struct transcode_hello *hello, uint64_t address_bytes);
-/* Tries what must be killed: "open", "socket", "fork", "exec", "kill"; returns 1 if it came through. */
+/* Tries what must be killed: "open", "socket", "fork", "exec", "kill"; returns 1 if it came
+ * through. */
 int worker_self_test(const char *what);
 
 /* ---- input ---- */
@@ -41,15 +43,16 @@ struct worker_input {
 enum rr_err worker_input_open(struct worker_input *input, int fd, struct rr_fault *fault);
 void worker_input_close(struct worker_input *input);
 /* Opens a decoder of a stream, one thread. */
-enum rr_err worker_decoder_open(AVCodecContext **out, const AVStream *stream, struct rr_fault *fault);
+enum rr_err worker_decoder_open(AVCodecContext **out, const AVStream *stream,
+                                struct rr_fault *fault);
 
 /* ---- scaling ---- */
 struct worker_scale; /* one input picture into all rungs, cascading */
 struct worker_scale *worker_scale_new(const struct transcode_plan *plan);
 void worker_scale_free(struct worker_scale *scale);
 /* out[i]: room for one frame of rung i, NULL when not wanted. */
-enum rr_err worker_scale_frame(struct worker_scale *scale, uint8_t *const out[RR_RUNGS_MAX], const AVFrame *frame,
-                               struct rr_fault *fault);
+enum rr_err worker_scale_frame(struct worker_scale *scale, uint8_t *const out[RR_RUNGS_MAX],
+                               const AVFrame *frame, struct rr_fault *fault);
 /* Plane pointers and strides of a packed rung picture. */
 void worker_picture_layout(uint8_t *planes[4], int strides[4], const struct transcode_plan *plan,
                            const struct transcode_rung *rung, uint8_t *bytes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All sound of the input, once and whole, as stereo AAC: pieces encoded apart would each begin with priming and gap.
- * SIMD is off here: float results differ in the last bit between instruction sets, and the digest is to be the same
- * on every machine; sound is a few percent of a job. */
+/* All sound of the input, once and whole, as stereo AAC: pieces encoded apart would each begin with
+ * priming and gap. SIMD is off here: float results differ in the last bit between instruction sets,
+ * and the digest is to be the same on every machine; sound is a few percent of a job. */
 #include "crypto/crypto.h"
 #include "transcode/worker/worker.h"
 #include <libavutil/audio_fifo.h>
@@ -11,10 +11,10 @@
 #include <libswresample/swresample.h>
 #include <string.h>
 
-#define JUMP_MS      100            /* smaller steps of time stamps are rounding, not gaps */
-#define GAP_MAX_S    600            /* a longer gap is a broken time stamp */
-#define PIECE        4096           /* samples of silence at a time */
-#define PIECE_MAX    (1 << 22)      /* samples of one packet; FLAC's largest is 65535 */
+#define JUMP_MS   100       /* smaller steps of time stamps are rounding, not gaps */
+#define GAP_MAX_S 600       /* a longer gap is a broken time stamp */
+#define PIECE     4096      /* samples of silence at a time */
+#define PIECE_MAX (1 << 22) /* samples of one packet; FLAC's largest is 65535 */
 
 struct sound {
     const struct transcode_plan *plan;
@@ -55,7 +55,8 @@ static void hash_packet(struct sound *sound, const AVPacket *packet)
     rr_buf_clear(&head);
 }
 
-/* ---- encoder ---------------------------------------------------------------------------------------- */
+/* ---- encoder
+ * ---------------------------------------------------------------------------------------- */
 
 static int fit_rate(int rate)
 {
@@ -99,8 +100,8 @@ static enum rr_err drain(struct sound *sound, struct rr_fault *fault)
 {
     int rc;
     while ((rc = avcodec_receive_packet(sound->encoder, sound->coded)) == 0) {
-        enum rr_err err = rr_pwrite_full(sound->out_fd, sound->coded->data, (size_t)sound->coded->size,
-                                         sound->answer.bytes, fault);
+        enum rr_err err = rr_pwrite_full(sound->out_fd, sound->coded->data,
+                                         (size_t)sound->coded->size, sound->answer.bytes, fault);
         if (err != RR_OK) {
             return err;
         }
@@ -109,7 +110,9 @@ static enum rr_err drain(struct sound *sound, struct rr_fault *fault)
         sound->answer.count++;
         av_packet_unref(sound->coded);
     }
-    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? RR_OK : worker_fail_av(fault, rc, "the AAC encoder failed");
+    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF
+               ? RR_OK
+               : worker_fail_av(fault, rc, "the AAC encoder failed");
 }
 
 /* Encodes whole frames out of the fifo; at the end the short rest too. */
@@ -130,20 +133,24 @@ static enum rr_err encode_ready(struct sound *sound, bool end, struct rr_fault *
         int rc = av_frame_get_buffer(frame, 0);
         if (rc >= 0) {
             frame->pts = sound->sent;
-            sound->sent += av_audio_fifo_read(sound->fifo, (void **)frame->extended_data, frame->nb_samples);
+            sound->sent +=
+                av_audio_fifo_read(sound->fifo, (void **)frame->extended_data, frame->nb_samples);
             rc = avcodec_send_frame(sound->encoder, frame);
         }
         av_frame_free(&frame);
-        err = rc < 0 ? worker_fail_av(fault, rc, "the AAC encoder refuses sound") : drain(sound, fault);
+        err = rc < 0 ? worker_fail_av(fault, rc, "the AAC encoder refuses sound")
+                     : drain(sound, fault);
     }
     if (err == RR_OK && end) {
         int rc = avcodec_send_frame(sound->encoder, NULL);
-        err = rc < 0 ? worker_fail_av(fault, rc, "the AAC encoder does not end") : drain(sound, fault);
+        err = rc < 0 ? worker_fail_av(fault, rc, "the AAC encoder does not end")
+                     : drain(sound, fault);
     }
     return err;
 }
 
-/* ---- time line --------------------------------------------------------------------------------------- */
+/* ---- time line
+ * --------------------------------------------------------------------------------------- */
 
 /* The samples of `piece`, less what is still to be dropped. */
 static enum rr_err put(struct sound *sound, int samples, struct rr_fault *fault)
@@ -152,7 +159,8 @@ static enum rr_err put(struct sound *sound, int samples, struct rr_fault *fault)
     void *planes[2] = {sound->piece->extended_data[0] + (size_t)skip * sizeof(float),
                        sound->piece->extended_data[1] + (size_t)skip * sizeof(float)};
     sound->drop -= skip;
-    if (samples > skip && av_audio_fifo_write(sound->fifo, planes, samples - skip) < samples - skip) {
+    if (samples > skip &&
+        av_audio_fifo_write(sound->fifo, planes, samples - skip) < samples - skip) {
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for sound");
     }
     sound->written += samples - skip;
@@ -173,7 +181,9 @@ static enum rr_err make_piece(struct sound *sound, int samples, struct rr_fault 
     sound->piece->nb_samples = samples;
     sound->piece->sample_rate = sound->encoder->sample_rate;
     av_channel_layout_copy(&sound->piece->ch_layout, &sound->encoder->ch_layout);
-    return av_frame_get_buffer(sound->piece, 0) < 0 ? rr_fail(fault, RR_ERR_MEMORY, "no memory for sound") : RR_OK;
+    return av_frame_get_buffer(sound->piece, 0) < 0
+               ? rr_fail(fault, RR_ERR_MEMORY, "no memory for sound")
+               : RR_OK;
 }
 
 static enum rr_err put_silence(struct sound *sound, int64_t samples, struct rr_fault *fault)
@@ -189,7 +199,8 @@ static enum rr_err put_silence(struct sound *sound, int64_t samples, struct rr_f
 }
 
 /* NULL planes: what the resampler still holds, and its end. */
-static enum rr_err convert(struct sound *sound, uint8_t **planes, int samples, struct rr_fault *fault)
+static enum rr_err convert(struct sound *sound, uint8_t **planes, int samples,
+                           struct rr_fault *fault)
 {
     enum rr_err err = make_piece(sound, swr_get_out_samples(sound->resampler, samples) + 64, fault);
     if (err != RR_OK) {
@@ -203,7 +214,8 @@ static enum rr_err convert(struct sound *sound, uint8_t **planes, int samples, s
 static enum rr_err open_resampler(struct sound *sound, struct rr_fault *fault)
 {
     const AVFrame *frame = sound->frame;
-    if (sound->resampler != NULL && frame->sample_rate == sound->in_rate && frame->format == sound->in_format &&
+    if (sound->resampler != NULL && frame->sample_rate == sound->in_rate &&
+        frame->format == sound->in_format &&
         av_channel_layout_compare(&frame->ch_layout, &sound->in_layout) == 0) {
         return RR_OK;
     }
@@ -220,8 +232,8 @@ static enum rr_err open_resampler(struct sound *sound, struct rr_fault *fault)
     sound->in_rate = frame->sample_rate;
     sound->in_format = frame->format;
     int rc = swr_alloc_set_opts2(&sound->resampler, &sound->encoder->ch_layout, AV_SAMPLE_FMT_FLTP,
-                                 sound->encoder->sample_rate, &sound->in_layout, frame->format, frame->sample_rate, 0,
-                                 NULL);
+                                 sound->encoder->sample_rate, &sound->in_layout, frame->format,
+                                 frame->sample_rate, 0, NULL);
     rc = rc < 0 ? rc : swr_init(sound->resampler);
     return rc < 0 ? worker_fail_av(fault, rc, "sound of this kind cannot be resampled") : RR_OK;
 }
@@ -235,8 +247,9 @@ static enum rr_err align(struct sound *sound, struct rr_fault *fault)
     if (sound->frame->pts == AV_NOPTS_VALUE) {
         return RR_OK;
     }
-    int64_t at = transcode_rescale(sound->frame->pts, stream->time_base.num * rate, stream->time_base.den) -
-                 transcode_rescale(plan->origin, plan->tb_num * rate, plan->tb_den) - sound->rebase;
+    int64_t at =
+        transcode_rescale(sound->frame->pts, stream->time_base.num * rate, stream->time_base.den) -
+        transcode_rescale(plan->origin, plan->tb_num * rate, plan->tb_den) - sound->rebase;
     int64_t gap = at - sound->written + sound->drop - swr_get_delay(sound->resampler, rate);
     if (gap > GAP_MAX_S * rate || gap < -GAP_MAX_S * rate) {
         sound->rebase += gap;
@@ -253,7 +266,8 @@ static enum rr_err align(struct sound *sound, struct rr_fault *fault)
     return put_silence(sound, gap, fault);
 }
 
-/* ---- the pass ---------------------------------------------------------------------------------------- */
+/* ---- the pass
+ * ---------------------------------------------------------------------------------------- */
 
 /* NULL: the end. A packet that does not decode leaves a gap, which align fills. */
 static enum rr_err decode(struct sound *sound, const AVPacket *packet, struct rr_fault *fault)
@@ -265,8 +279,8 @@ static enum rr_err decode(struct sound *sound, const AVPacket *packet, struct rr
             err = open_resampler(sound, fault);
             err = err != RR_OK ? err : align(sound, fault);
             err = err != RR_OK ? err
-                               : convert(sound, sound->frame->extended_data, sound->frame->nb_samples,
-                                         fault);
+                               : convert(sound, sound->frame->extended_data,
+                                         sound->frame->nb_samples, fault);
         }
         av_frame_unref(sound->frame);
     }
@@ -298,7 +312,8 @@ static enum rr_err finish(struct sound *sound, struct rr_fault *fault)
     struct transcode_sound *answer = &sound->answer;
     const AVCodecContext *encoder = sound->encoder;
     if (encoder->extradata_size < 0 || encoder->extradata_size > TRANSCODE_EXTRADATA_MAX) {
-        return rr_fail(fault, RR_ERR_LIMIT, "AAC configuration of %d bytes", encoder->extradata_size);
+        return rr_fail(fault, RR_ERR_LIMIT, "AAC configuration of %d bytes",
+                       encoder->extradata_size);
     }
     memcpy(answer->extradata, encoder->extradata, (size_t)encoder->extradata_size);
     answer->extradata_bytes = (uint32_t)encoder->extradata_size;
@@ -319,7 +334,8 @@ static enum rr_err run(struct sound *sound, int fd, struct rr_fault *fault)
         return err;
     }
     if (stream < 0 || stream >= (int)sound->input.format->nb_streams) {
-        return rr_fail(fault, RR_ERR_USAGE, "the plan names stream %d of %u", stream, sound->input.format->nb_streams);
+        return rr_fail(fault, RR_ERR_USAGE, "the plan names stream %d of %u", stream,
+                       sound->input.format->nb_streams);
     }
     rr_hasher_init(&sound->hasher, "rr.src.v1");
     sound->packet = av_packet_alloc();

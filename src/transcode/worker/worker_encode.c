@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One GOP of one rendition through an encoder of its own. Nothing of an earlier GOP may reach this one: that is what
- * makes it makeable again alone, byte for byte (measured: a flushed and reused encoder is never equal). */
+/* One GOP of one rendition through an encoder of its own. Nothing of an earlier GOP may reach this
+ * one: that is what makes it makeable again alone, byte for byte (measured: a flushed and reused
+ * encoder is never equal). */
 #include "transcode/worker/worker.h"
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
@@ -16,15 +17,17 @@ struct encoder {
     struct transcode_packets *answer;
 };
 
-/* keyint above any GOP: the only IDR is the first. cpu-independent: same bytes on every SIMD level. */
+/* keyint above any GOP: the only IDR is the first. cpu-independent: same bytes on every SIMD level.
+ */
 #define EXACT_PARAMS "cpu-independent=1:keyint=4096:min-keyint=2048:scenecut=0:open-gop=0:annexb=1"
 
 static void hdr_params(struct rr_buf *text, const struct transcode_hdr *hdr)
 {
     if (hdr->has_mastering) {
-        rr_buf_format(text, ":mastering-display=G(%u,%u)B(%u,%u)R(%u,%u)WP(%u,%u)L(%u,%u)", hdr->primaries[0][0],
-                      hdr->primaries[0][1], hdr->primaries[1][0], hdr->primaries[1][1], hdr->primaries[2][0],
-                      hdr->primaries[2][1], hdr->white[0], hdr->white[1], (unsigned)hdr->luminance_max,
+        rr_buf_format(text, ":mastering-display=G(%u,%u)B(%u,%u)R(%u,%u)WP(%u,%u)L(%u,%u)",
+                      hdr->primaries[0][0], hdr->primaries[0][1], hdr->primaries[1][0],
+                      hdr->primaries[1][1], hdr->primaries[2][0], hdr->primaries[2][1],
+                      hdr->white[0], hdr->white[1], (unsigned)hdr->luminance_max,
                       (unsigned)hdr->luminance_min);
     }
     if (hdr->has_light) {
@@ -81,8 +84,8 @@ static size_t next_start(const uint8_t *bytes, size_t len, size_t at)
     return len;
 }
 
-/* Copies Annex-B without SEI of unregistered user data: x264 writes its build and options there, which would tie the
- * digest to a string that no decoder reads. */
+/* Copies Annex-B without SEI of unregistered user data: x264 writes its build and options there,
+ * which would tie the digest to a string that no decoder reads. */
 static void append_stripped(struct rr_buf *out, const uint8_t *bytes, size_t len)
 {
     for (size_t at = 0; at < len;) {
@@ -111,12 +114,14 @@ static enum rr_err drain(struct encoder *encoder, struct rr_fault *fault)
             return rr_fail(fault, RR_ERR_LIMIT, "the encoder gave more packets than pictures");
         }
         append_stripped(&encoder->bytes, packet->data, (size_t)packet->size);
-        answer->packets[answer->count++] = (struct transcode_packet){.bytes = (uint32_t)(encoder->bytes.len - before),
-                                                                     .pts = packet->pts,
-                                                                     .key = (packet->flags & AV_PKT_FLAG_KEY) != 0};
+        answer->packets[answer->count++] =
+            (struct transcode_packet){.bytes = (uint32_t)(encoder->bytes.len - before),
+                                      .pts = packet->pts,
+                                      .key = (packet->flags & AV_PKT_FLAG_KEY) != 0};
         av_packet_unref(encoder->packet);
     }
-    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? RR_OK : worker_fail_av(fault, rc, "libx264 failed");
+    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? RR_OK
+                                                      : worker_fail_av(fault, rc, "libx264 failed");
 }
 
 static void keep(void *ctx, uint8_t *bytes)
@@ -131,7 +136,8 @@ static enum rr_err encode_frames(struct encoder *encoder, uint8_t *pictures, str
     const struct transcode_rung *rung = &ask->plan.rungs[ask->rung];
     uint64_t frame_bytes = transcode_frame_bytes(&ask->plan, rung);
     AVFrame *frame = av_frame_alloc();
-    enum rr_err err = frame != NULL ? RR_OK : rr_fail(fault, RR_ERR_MEMORY, "no memory for a picture");
+    enum rr_err err =
+        frame != NULL ? RR_OK : rr_fail(fault, RR_ERR_MEMORY, "no memory for a picture");
     for (uint32_t i = 0; i < ask->count && err == RR_OK; i++) {
         uint8_t *planes[4] = {0};
         int strides[4] = {0};
@@ -147,9 +153,11 @@ static enum rr_err encode_frames(struct encoder *encoder, uint8_t *pictures, str
         frame->color_trc = encoder->codec->color_trc;
         frame->colorspace = encoder->codec->colorspace;
         /* Borrowed memory: an empty owner keeps libav from copying it once more. */
-        frame->buf[0] = av_buffer_create(planes[0], (size_t)frame_bytes, keep, NULL, AV_BUFFER_FLAG_READONLY);
+        frame->buf[0] =
+            av_buffer_create(planes[0], (size_t)frame_bytes, keep, NULL, AV_BUFFER_FLAG_READONLY);
         int rc = avcodec_send_frame(encoder->codec, frame);
-        err = rc < 0 ? worker_fail_av(fault, rc, "libx264 refuses a picture") : drain(encoder, fault);
+        err =
+            rc < 0 ? worker_fail_av(fault, rc, "libx264 refuses a picture") : drain(encoder, fault);
         av_frame_unref(frame);
     }
     if (err == RR_OK) {
@@ -180,7 +188,8 @@ static enum rr_err finish(struct encoder *encoder, int out_fd, struct rr_fault *
 static enum rr_err encode(struct encoder *encoder, const int *fds, struct rr_fault *fault)
 {
     const struct transcode_encode *ask = encoder->ask;
-    size_t bytes = (size_t)(transcode_frame_bytes(&ask->plan, &ask->plan.rungs[ask->rung]) * ask->count);
+    size_t bytes =
+        (size_t)(transcode_frame_bytes(&ask->plan, &ask->plan.rungs[ask->rung]) * ask->count);
     uint8_t *pictures = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fds[0], 0);
     if (pictures == MAP_FAILED) {
         return rr_fail_errno(fault, "%zu bytes of pictures cannot be mapped", bytes);

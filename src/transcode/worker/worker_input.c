@@ -5,18 +5,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Containers that hold their own bytes. No playlist, no network, no image sequence: such demuxers open other files. */
-static const char formats[] = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,wav,mp3,aac,flac,"
-                              "h264,hevc,ivf,mpegvideo,m4v,mxf,nut,obu,av1,aiff,caf,ac3,eac3,dts,gif,wv,w64,amr,rm,vob";
+/* Containers that hold their own bytes. No playlist, no network, no image sequence: such demuxers
+ * open other files. */
+static const char formats[] =
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,wav,mp3,aac,flac,"
+    "h264,hevc,ivf,mpegvideo,m4v,mxf,nut,obu,av1,aiff,caf,ac3,eac3,dts,gif,wv,w64,amr,rm,vob";
 /* A name in this list is a decoder, not a codec: "libdav1d" serves AV1. */
-static const char codecs[] =
-    "h264,hevc,vp8,vp9,libdav1d,libaom-av1,av1,mpeg1video,mpeg2video,mpeg4,msmpeg4v1,msmpeg4,msmpeg4v2,wmv1,wmv2,wmv3,"
-    "vc1,h263,h263i,flv,mjpeg,prores,dnxhd,ffv1,huffyuv,ffvhuff,utvideo,rawvideo,v210,theora,gif,png,qtrle,cinepak,svq1,"
-    "svq3,dvvideo,hap,cfhd,vp6,vp6f,rv30,rv40,aac,aac_latm,mp3float,mp3,mp2float,mp2,ac3,eac3,dca,opus,vorbis,flac,alac,"
-    "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_u8,pcm_s8,pcm_alaw,"
-    "pcm_mulaw,pcm_bluray,pcm_dvd,truehd,mlp,wmav1,wmav2,wmapro,wavpack,amrnb,amrwb,adpcm_ms,adpcm_ima_wav,"
-    "adpcm_ima_qt,adpcm_swf,cook,ra_144,ra_288,libopus,libvorbis,speex,mov_text,webvtt,subrip,srt,ass,ssa,dvbsub,"
-    "dvdsub,pgssub,text";
+static const char codecs[] = "h264,hevc,vp8,vp9,libdav1d,libaom-av1,av1,mpeg1video,mpeg2video,"
+                             "mpeg4,msmpeg4v1,msmpeg4,msmpeg4v2,wmv1,wmv2,wmv3,"
+                             "vc1,h263,h263i,flv,mjpeg,prores,dnxhd,ffv1,huffyuv,ffvhuff,utvideo,"
+                             "rawvideo,v210,theora,gif,png,qtrle,cinepak,svq1,"
+                             "svq3,dvvideo,hap,cfhd,vp6,vp6f,rv30,rv40,aac,aac_latm,mp3float,mp3,"
+                             "mp2float,mp2,ac3,eac3,dca,opus,vorbis,flac,alac,"
+                             "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_"
+                             "f32le,pcm_f32be,pcm_f64le,pcm_u8,pcm_s8,pcm_alaw,"
+                             "pcm_mulaw,pcm_bluray,pcm_dvd,truehd,mlp,wmav1,wmav2,wmapro,wavpack,"
+                             "amrnb,amrwb,adpcm_ms,adpcm_ima_wav,"
+                             "adpcm_ima_qt,adpcm_swf,cook,ra_144,ra_288,libopus,libvorbis,speex,"
+                             "mov_text,webvtt,subrip,srt,ass,ssa,dvbsub,"
+                             "dvdsub,pgssub,text";
 #define IO_BYTES 65536
 
 static int read_bytes(void *ctx, uint8_t *out, int len)
@@ -57,7 +64,8 @@ static int64_t seek(void *ctx, int64_t offset, int whence)
 static enum rr_err open_format(struct worker_input *input, struct rr_fault *fault)
 {
     uint8_t *room = av_malloc(IO_BYTES);
-    if (room == NULL || (input->io = avio_alloc_context(room, IO_BYTES, 0, input, read_bytes, NULL, seek)) == NULL) {
+    if (room == NULL || (input->io = avio_alloc_context(room, IO_BYTES, 0, input, read_bytes, NULL,
+                                                        seek)) == NULL) {
         av_free(room);
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for the input");
     }
@@ -74,11 +82,13 @@ static enum rr_err open_format(struct worker_input *input, struct rr_fault *faul
     int rc = avformat_open_input(&input->format, "", NULL, NULL);
     if (rc == AVERROR_INVALIDDATA || rc == AVERROR_EOF) {
         return rr_fail(fault, RR_ERR_FORMAT,
-                       "not a video, or cut short: no container that Reelrig takes begins here or it has no index");
+                       "not a video, or cut short: no container that Reelrig takes begins here or "
+                       "it has no index");
     }
     if (rc == AVERROR(EINVAL)) {
-        return rr_fail(fault, RR_ERR_UNSUPPORTED, "a container that Reelrig does not take: playlists and streams of "
-                                                  "other files are refused");
+        return rr_fail(fault, RR_ERR_UNSUPPORTED,
+                       "a container that Reelrig does not take: playlists and streams of "
+                       "other files are refused");
     }
     return rc < 0 ? worker_fail_av(fault, rc, "the container cannot be opened") : RR_OK;
 }
@@ -90,7 +100,8 @@ static int best(const AVFormatContext *format, enum AVMediaType type)
     int64_t found_rank = -1;
     for (unsigned i = 0; i < format->nb_streams; i++) {
         const AVStream *stream = format->streams[i];
-        if (stream->codecpar->codec_type != type || (stream->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0) {
+        if (stream->codecpar->codec_type != type ||
+            (stream->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0) {
             continue;
         }
         int64_t rank = (stream->disposition & AV_DISPOSITION_DEFAULT) != 0 ? 1 : 0;
@@ -116,7 +127,8 @@ static enum rr_err check_limits(const struct worker_input *input, struct rr_faul
         return rr_fail(fault, RR_ERR_LIMIT, "%u streams; at most %d are taken", format->nb_streams,
                        TRANSCODE_STREAMS_MAX);
     }
-    if (format->duration != AV_NOPTS_VALUE && format->duration / AV_TIME_BASE > TRANSCODE_DURATION_MAX_S) {
+    if (format->duration != AV_NOPTS_VALUE &&
+        format->duration / AV_TIME_BASE > TRANSCODE_DURATION_MAX_S) {
         return rr_fail(fault, RR_ERR_LIMIT, "%lld s long; at most %d s are taken",
                        (long long)(format->duration / AV_TIME_BASE), TRANSCODE_DURATION_MAX_S);
     }
@@ -124,10 +136,15 @@ static enum rr_err check_limits(const struct worker_input *input, struct rr_faul
         return RR_OK;
     }
     const AVCodecParameters *shape = format->streams[input->video]->codecpar;
-    uint64_t pixels = (uint64_t)(shape->width > 0 ? shape->width : 0) * (uint64_t)(shape->height > 0 ? shape->height : 0);
-    uint64_t frames = (uint64_t)(format->streams[input->video]->nb_frames > 0 ? format->streams[input->video]->nb_frames : 0);
-    if (shape->width > TRANSCODE_SIDE_MAX || shape->height > TRANSCODE_SIDE_MAX || pixels > TRANSCODE_PIXELS_MAX) {
-        return rr_fail(fault, RR_ERR_LIMIT, "pictures of %dx%d; at most %d a side and 8192x4608 in all are taken",
+    uint64_t pixels = (uint64_t)(shape->width > 0 ? shape->width : 0) *
+                      (uint64_t)(shape->height > 0 ? shape->height : 0);
+    uint64_t frames = (uint64_t)(format->streams[input->video]->nb_frames > 0
+                                     ? format->streams[input->video]->nb_frames
+                                     : 0);
+    if (shape->width > TRANSCODE_SIDE_MAX || shape->height > TRANSCODE_SIDE_MAX ||
+        pixels > TRANSCODE_PIXELS_MAX) {
+        return rr_fail(fault, RR_ERR_LIMIT,
+                       "pictures of %dx%d; at most %d a side and 8192x4608 in all are taken",
                        shape->width, shape->height, TRANSCODE_SIDE_MAX);
     }
     if (pixels > 0 && frames > TRANSCODE_WORK_MAX / pixels) {
@@ -184,12 +201,14 @@ static bool listed(const char *name)
     return false;
 }
 
-enum rr_err worker_decoder_open(AVCodecContext **out, const AVStream *stream, struct rr_fault *fault)
+enum rr_err worker_decoder_open(AVCodecContext **out, const AVStream *stream,
+                                struct rr_fault *fault)
 {
     const AVCodec *codec = avcodec_find_decoder(stream->codecpar->codec_id);
     const char *name = avcodec_get_name(stream->codecpar->codec_id);
     if (codec == NULL || !listed(codec->name)) {
-        return rr_fail(fault, RR_ERR_UNSUPPORTED, "codec %s of stream %d is not supported", name, stream->index);
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "codec %s of stream %d is not supported", name,
+                       stream->index);
     }
     AVCodecContext *decoder = avcodec_alloc_context3(codec);
     if (decoder == NULL) {

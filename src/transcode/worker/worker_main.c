@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* reelrig-worker: locks itself in, then serves its parent's socket until that closes. Not for people to start. */
+/* reelrig-worker: locks itself in, then serves its parent's socket until that closes. Not for
+ * people to start. */
 #include "crypto/crypto.h"
 #include "transcode/worker/worker.h"
 #include <errno.h>
@@ -12,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* libav's own callback asks the terminal for colours by ioctl, which the sandbox answers with death; and its lines
- * quote foreign bytes. What matters comes back as an error. */
+/* libav's own callback asks the terminal for colours by ioctl, which the sandbox answers with
+ * death; and its lines quote foreign bytes. What matters comes back as an error. */
 static void drop_line(void *ctx, int level, const char *format, va_list args)
 {
     (void)ctx;
@@ -22,7 +23,8 @@ static void drop_line(void *ctx, int level, const char *format, va_list args)
     (void)args;
 }
 
-/* Stands before libc's: that one opens conversion tables, and libavformat asks for it only for names of TV stations. */
+/* Stands before libc's: that one opens conversion tables, and libavformat asks for it only for
+ * names of TV stations. */
 RR_API iconv_t iconv_open(const char *to, const char *from);
 RR_API iconv_t iconv_open(const char *to, const char *from)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Encoded GOPs into CMAF: one initialization segment, then a fragment a task. The form is libavformat's; cut and times
- * are the parent's. */
+/* Encoded GOPs into CMAF: one initialization segment, then a fragment a task. The form is
+ * libavformat's; cut and times are the parent's. */
 #include "transcode/worker/worker.h"
 #include <libavutil/mastering_display_metadata.h>
 #include <libavutil/opt.h>
 #include <string.h>
 
-/* An edit list in the initialization segment takes back the encoder's delay and the sound's priming. Negative offsets
- * would save it, but libavformat's own reader then shows pictures late against the sound. */
+/* An edit list in the initialization segment takes back the encoder's delay and the sound's
+ * priming. Negative offsets would save it, but libavformat's own reader then shows pictures late
+ * against the sound. */
 #define CMAF_FLAGS "frag_custom+dash+skip_sidx+delay_moov+default_base_moof"
 #define IO_BYTES   65536
 
@@ -61,8 +62,8 @@ static bool add_hdr(AVStream *stream, const struct transcode_hdr *hdr)
         master->max_luminance = ratio(hdr->luminance_max, 10000);
         master->min_luminance = ratio(hdr->luminance_min, 10000);
         master->has_primaries = master->has_luminance = 1;
-        if (av_stream_add_side_data(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA, (uint8_t *)master,
-                                    sizeof *master) < 0) {
+        if (av_stream_add_side_data(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
+                                    (uint8_t *)master, sizeof *master) < 0) {
             av_free(master);
             return false;
         }
@@ -75,7 +76,8 @@ static bool add_hdr(AVStream *stream, const struct transcode_hdr *hdr)
         }
         light->MaxCLL = hdr->light_max;
         light->MaxFALL = hdr->light_mean;
-        if (av_stream_add_side_data(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL, (uint8_t *)light, size) < 0) {
+        if (av_stream_add_side_data(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL, (uint8_t *)light,
+                                    size) < 0) {
             av_free(light);
             return false;
         }
@@ -93,7 +95,8 @@ static bool fill_video(AVStream *stream, const struct transcode_mux *ask)
     shape->width = rung->width;
     shape->height = rung->height;
     shape->format = plan->ten_bit ? AV_PIX_FMT_YUV420P10LE : AV_PIX_FMT_YUV420P;
-    shape->sample_aspect_ratio = stream->sample_aspect_ratio = (AVRational){rung->sar_num, rung->sar_den};
+    shape->sample_aspect_ratio = stream->sample_aspect_ratio =
+        (AVRational){rung->sar_num, rung->sar_den};
     shape->color_range = plan->full_range ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     shape->color_primaries = plan->primaries;
     shape->color_trc = plan->transfer;
@@ -120,7 +123,8 @@ static bool fill_audio(AVStream *stream, const struct transcode_mux *ask)
     return true;
 }
 
-static enum rr_err open_mux(struct worker_mux *mux, const struct transcode_mux *ask, struct rr_fault *fault)
+static enum rr_err open_mux(struct worker_mux *mux, const struct transcode_mux *ask,
+                            struct rr_fault *fault)
 {
     bool audio = ask->rung == TRANSCODE_AUDIO_RUNG;
     AVStream *stream = NULL;
@@ -128,7 +132,8 @@ static enum rr_err open_mux(struct worker_mux *mux, const struct transcode_mux *
     int rc = avformat_alloc_output_context2(&mux->format, NULL, "mp4", NULL);
     uint8_t *room = rc < 0 ? NULL : av_malloc(IO_BYTES);
     if (room == NULL ||
-        (mux->format->pb = avio_alloc_context(room, IO_BYTES, 1, mux, NULL, take_bytes, NULL)) == NULL ||
+        (mux->format->pb = avio_alloc_context(room, IO_BYTES, 1, mux, NULL, take_bytes, NULL)) ==
+            NULL ||
         (stream = avformat_new_stream(mux->format, NULL)) == NULL) {
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for the container");
     }
@@ -136,7 +141,8 @@ static enum rr_err open_mux(struct worker_mux *mux, const struct transcode_mux *
     mux->format->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT;
     mux->format->avoid_negative_ts = AVFMT_AVOID_NEG_TS_DISABLED;
     stream->codecpar->extradata = av_mallocz(ask->extradata_bytes + AV_INPUT_BUFFER_PADDING_SIZE);
-    if (stream->codecpar->extradata == NULL || !(audio ? fill_audio(stream, ask) : fill_video(stream, ask))) {
+    if (stream->codecpar->extradata == NULL ||
+        !(audio ? fill_audio(stream, ask) : fill_video(stream, ask))) {
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for the container");
     }
     memcpy(stream->codecpar->extradata, ask->extradata, ask->extradata_bytes);
@@ -177,8 +183,9 @@ static size_t box_bytes(const uint8_t *box)
     return (size_t)box[0] << 24 | (size_t)box[1] << 16 | (size_t)box[2] << 8 | box[3];
 }
 
-/* Adds start to the time of each track fragment below. A track that begins late is told so here and not by an empty
- * edit, because Chromium reads the first edit only and would lose the encoder's delay. */
+/* Adds start to the time of each track fragment below. A track that begins late is told so here and
+ * not by an empty edit, because Chromium reads the first edit only and would lose the encoder's
+ * delay. */
 static void move_fragments(uint8_t *boxes, size_t len, int64_t start)
 {
     for (size_t at = 0, size; at + 8 <= len; at += size) {
@@ -217,16 +224,18 @@ static size_t init_bytes(const struct rr_buf *out)
     return at;
 }
 
-static enum rr_err write_samples(struct worker_mux *mux, const struct transcode_segment *ask, int fd,
-                                 struct rr_fault *fault)
+static enum rr_err write_samples(struct worker_mux *mux, const struct transcode_segment *ask,
+                                 int fd, struct rr_fault *fault)
 {
     AVPacket *packet = av_packet_alloc();
     uint64_t offset = ask->offset;
-    enum rr_err err = packet != NULL ? RR_OK : rr_fail(fault, RR_ERR_MEMORY, "no memory for a packet");
+    enum rr_err err =
+        packet != NULL ? RR_OK : rr_fail(fault, RR_ERR_MEMORY, "no memory for a packet");
     for (uint32_t i = 0; i < ask->count && err == RR_OK; i++) {
         const struct transcode_sample *sample = &ask->samples[i];
         if (sample->bytes > (1u << 30) || av_new_packet(packet, (int)sample->bytes) < 0) {
-            err = rr_fail(fault, RR_ERR_MEMORY, "no memory for a packet of %u bytes", (unsigned)sample->bytes);
+            err = rr_fail(fault, RR_ERR_MEMORY, "no memory for a packet of %u bytes",
+                          (unsigned)sample->bytes);
             break;
         }
         err = rr_pread_full(fd, packet->data, sample->bytes, offset, fault);
@@ -245,7 +254,8 @@ static enum rr_err write_samples(struct worker_mux *mux, const struct transcode_
     return err;
 }
 
-static enum rr_err flush(struct worker_mux *mux, struct transcode_segment_made *made, struct rr_fault *fault)
+static enum rr_err flush(struct worker_mux *mux, struct transcode_segment_made *made,
+                         struct rr_fault *fault)
 {
     for (int i = 0; i < 2; i++) {
         int rc = av_write_frame(mux->format, NULL);
@@ -271,8 +281,8 @@ enum rr_err worker_segment(struct worker *worker, struct rr_fault *fault)
     struct rr_buf message = {0};
     struct worker_mux *mux = worker->mux;
     enum rr_err err;
-    if (mux == NULL || worker->fd_count != 2 || !transcode_decode_message(worker_body(worker), segment, ask) ||
-        ask->count == 0) {
+    if (mux == NULL || worker->fd_count != 2 ||
+        !transcode_decode_message(worker_body(worker), segment, ask) || ask->count == 0) {
         err = rr_fail(fault, RR_ERR_USAGE, "a segment task that does not follow its form");
     } else {
         mux->out.len = 0;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a file holds: the container's word, and the first picture and sound that really decode. */
 #include "transcode/worker/worker.h"
-#include <libavutil/mastering_display_metadata.h>
 #include <libavutil/avstring.h>
+#include <libavutil/mastering_display_metadata.h>
 #include <libavutil/pixdesc.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Enough to reach the first picture of any sane file; one that hides it deeper counts as not decodable. */
+/* Enough to reach the first picture of any sane file; one that hides it deeper counts as not
+ * decodable. */
 #define LOOK_PACKETS 20000
 #define LOOK_BYTES   (INT64_C(256) << 20)
 
@@ -41,7 +42,8 @@ static void look(struct looker *looker)
 {
     int64_t bytes = 0;
     for (int i = 0; i < LOOK_PACKETS && bytes < LOOK_BYTES; i++) {
-        bool done = (looker->video == NULL || looker->picture != NULL) && (looker->audio == NULL || looker->sound != NULL);
+        bool done = (looker->video == NULL || looker->picture != NULL) &&
+                    (looker->audio == NULL || looker->sound != NULL);
         if (done || av_read_frame(looker->input.format, looker->packet) < 0) {
             break;
         }
@@ -59,19 +61,21 @@ static void look(struct looker *looker)
 
 static uint16_t small(AVRational value, int scale)
 {
-    int64_t scaled = value.den != 0 ? transcode_rescale(value.num, scale, value.den > 0 ? value.den : 1) : 0;
+    int64_t scaled =
+        value.den != 0 ? transcode_rescale(value.num, scale, value.den > 0 ? value.den : 1) : 0;
     return (uint16_t)(scaled < 0 ? 0 : scaled > UINT16_MAX ? UINT16_MAX : scaled);
 }
 
 static uint32_t large(AVRational value, int scale)
 {
-    int64_t scaled = value.den != 0 ? transcode_rescale(value.num, scale, value.den > 0 ? value.den : 1) : 0;
+    int64_t scaled =
+        value.den != 0 ? transcode_rescale(value.num, scale, value.den > 0 ? value.den : 1) : 0;
     return (uint32_t)(scaled < 0 ? 0 : scaled > UINT32_MAX ? UINT32_MAX : scaled);
 }
 
 /* Of the stream, else of its first picture. */
-static const void *side(const AVStream *stream, const AVFrame *frame, enum AVPacketSideDataType of_stream,
-                        enum AVFrameSideDataType of_frame)
+static const void *side(const AVStream *stream, const AVFrame *frame,
+                        enum AVPacketSideDataType of_stream, enum AVFrameSideDataType of_frame)
 {
     const void *found = av_stream_get_side_data(stream, of_stream, NULL);
     const AVFrameSideData *data = av_frame_get_side_data(frame, of_frame);
@@ -82,7 +86,8 @@ static void fill_hdr(struct transcode_hdr *out, const AVStream *stream, const AV
 {
     static const int order[3] = {1, 2, 0}; /* libav keeps R G B, the SEI G B R */
     const AVMasteringDisplayMetadata *master =
-        side(stream, frame, AV_PKT_DATA_MASTERING_DISPLAY_METADATA, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA);
+        side(stream, frame, AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
+             AV_FRAME_DATA_MASTERING_DISPLAY_METADATA);
     const AVContentLightMetadata *light =
         side(stream, frame, AV_PKT_DATA_CONTENT_LIGHT_LEVEL, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL);
     if (master != NULL && master->has_primaries && master->has_luminance) {
@@ -103,7 +108,8 @@ static void fill_hdr(struct transcode_hdr *out, const AVStream *stream, const AV
     }
 }
 
-/* The display matrix as one of the eight ways to lay down a picture; other angles are taken for the nearest. */
+/* The display matrix as one of the eight ways to lay down a picture; other angles are taken for the
+ * nearest. */
 static void fill_orientation(struct transcode_facts *facts, const AVStream *stream)
 {
     const uint8_t *raw = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, NULL);
@@ -121,7 +127,8 @@ static void fill_orientation(struct transcode_facts *facts, const AVStream *stre
     facts->shown.rotation = !transpose ? (rows ? 180 : 0) : columns ? 90 : 270;
 }
 
-static void fill_colour(struct transcode_facts *facts, const AVFrame *frame, const AVCodecContext *decoder)
+static void fill_colour(struct transcode_facts *facts, const AVFrame *frame,
+                        const AVCodecContext *decoder)
 {
     const AVPixFmtDescriptor *shape = av_pix_fmt_desc_get(frame->format);
     struct rr_transcode_facts *shown = &facts->shown;
@@ -146,8 +153,10 @@ static void fill_video(struct transcode_facts *facts, const struct looker *looke
     const AVStream *stream = looker->input.format->streams[looker->input.video];
     const AVFrame *frame = looker->picture;
     struct rr_transcode_facts *shown = &facts->shown;
-    AVRational sar = stream->sample_aspect_ratio.num > 0 ? stream->sample_aspect_ratio : frame->sample_aspect_ratio;
-    AVRational rate = stream->avg_frame_rate.num > 0 ? stream->avg_frame_rate : stream->r_frame_rate;
+    AVRational sar = stream->sample_aspect_ratio.num > 0 ? stream->sample_aspect_ratio
+                                                         : frame->sample_aspect_ratio;
+    AVRational rate =
+        stream->avg_frame_rate.num > 0 ? stream->avg_frame_rate : stream->r_frame_rate;
     enum AVCodecID id = stream->codecpar->codec_id;
     if (rate.num <= 0 || rate.den <= 0) {
         rate = (AVRational){25, 1};
@@ -160,15 +169,18 @@ static void fill_video(struct transcode_facts *facts, const struct looker *looke
     shown->sar_den = sar.num > 0 && sar.den > 0 ? (uint32_t)sar.den : 1;
     shown->fps_num = (uint32_t)rate.num;
     shown->fps_den = (uint32_t)rate.den;
-    shown->exact = id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_HEVC || id == AV_CODEC_ID_VP9 || id == AV_CODEC_ID_AV1;
+    shown->exact = id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_HEVC || id == AV_CODEC_ID_VP9 ||
+                   id == AV_CODEC_ID_AV1;
     facts->tb_num = stream->time_base.num;
     facts->tb_den = stream->time_base.den;
-    facts->first_pts = frame->pts != AV_NOPTS_VALUE                     ? frame->pts
-                       : frame->best_effort_timestamp != AV_NOPTS_VALUE ? frame->best_effort_timestamp
-                                                                        : 0;
+    facts->first_pts = frame->pts != AV_NOPTS_VALUE ? frame->pts
+                       : frame->best_effort_timestamp != AV_NOPTS_VALUE
+                           ? frame->best_effort_timestamp
+                           : 0;
     facts->frames_guess = stream->nb_frames;
     if (facts->frames_guess <= 0 && shown->duration_us > 0) {
-        facts->frames_guess = transcode_rescale(shown->duration_us, rate.num, (int64_t)rate.den * 1000000);
+        facts->frames_guess =
+            transcode_rescale(shown->duration_us, rate.num, (int64_t)rate.den * 1000000);
     }
     fill_colour(facts, frame, looker->video);
     fill_orientation(facts, stream);
@@ -199,7 +211,8 @@ static void fill_container(struct transcode_facts *facts, const struct looker *l
     struct rr_transcode_facts *shown = &facts->shown;
     av_strlcpy(shown->container, format->iformat->name, sizeof shown->container);
     shown->start_us = format->start_time == AV_NOPTS_VALUE ? 0 : format->start_time;
-    shown->duration_us = format->duration == AV_NOPTS_VALUE || format->duration < 0 ? 0 : format->duration;
+    shown->duration_us =
+        format->duration == AV_NOPTS_VALUE || format->duration < 0 ? 0 : format->duration;
     shown->sar_num = shown->sar_den = 1;
     shown->fps_den = 1;
     for (unsigned i = 0; i < format->nb_streams; i++) {
@@ -217,7 +230,8 @@ static enum rr_err open_decoders(struct looker *looker, struct rr_fault *fault)
     AVFormatContext *format = looker->input.format;
     enum rr_err err = RR_OK;
     if (looker->input.video < 0 && looker->input.audio < 0) {
-        return rr_fail(fault, RR_ERR_FORMAT, "not a video: the file (%s) holds neither pictures nor sound",
+        return rr_fail(fault, RR_ERR_FORMAT,
+                       "not a video, or cut short: the file (%s) holds neither pictures nor sound",
                        format->iformat->name);
     }
     if (looker->input.video >= 0) {
@@ -229,16 +243,23 @@ static enum rr_err open_decoders(struct looker *looker, struct rr_fault *fault)
     return err;
 }
 
-static enum rr_err fill(struct transcode_facts *facts, struct looker *looker, struct rr_fault *fault)
+static enum rr_err fill(struct transcode_facts *facts, struct looker *looker,
+                        struct rr_fault *fault)
 {
-    *facts = (struct transcode_facts){
-        .video_stream = -1, .audio_stream = -1, .tb_num = 1, .tb_den = 1, .audio_tb_num = 1, .audio_tb_den = 1};
+    *facts = (struct transcode_facts){.video_stream = -1,
+                                      .audio_stream = -1,
+                                      .tb_num = 1,
+                                      .tb_den = 1,
+                                      .audio_tb_num = 1,
+                                      .audio_tb_den = 1};
     if (looker->video != NULL && looker->picture == NULL) {
-        return rr_fail(fault, RR_ERR_DAMAGED, "not one picture of the %s stream decodes: the file is damaged or cut short",
+        return rr_fail(fault, RR_ERR_DAMAGED,
+                       "not one picture of the %s stream decodes: the file is damaged or cut short",
                        avcodec_get_name(looker->video->codec_id));
     }
     if (looker->video == NULL && looker->sound == NULL) {
-        return rr_fail(fault, RR_ERR_DAMAGED, "nothing of the %s stream decodes: the file is damaged or cut short",
+        return rr_fail(fault, RR_ERR_DAMAGED,
+                       "nothing of the %s stream decodes: the file is damaged or cut short",
                        avcodec_get_name(looker->audio->codec_id));
     }
     fill_container(facts, looker);
@@ -269,7 +290,8 @@ enum rr_err worker_probe(struct worker *worker, struct rr_fault *fault)
         return err;
     }
     looker.packet = av_packet_alloc();
-    err = looker.packet != NULL ? open_decoders(&looker, fault) : rr_fail(fault, RR_ERR_MEMORY, "no memory");
+    err = looker.packet != NULL ? open_decoders(&looker, fault)
+                                : rr_fail(fault, RR_ERR_MEMORY, "no memory");
     if (err == RR_OK) {
         look(&looker);
         err = fill(&facts, &looker, fault);

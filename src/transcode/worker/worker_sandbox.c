@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The lock ([VC 7.5], spec 20, 7). Namespaces are the parent's part: they exist before the program starts. */
+/* The lock ([VC 7.5], spec 20, 7). Namespaces are the parent's part: they exist before the program
+ * starts. */
 #include "transcode/worker/worker.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,19 +16,20 @@
 #include <unistd.h>
 
 /* Debian 12's header knows ABI 1; later bits as in Linux' uapi/linux/landlock.h. */
-#define FS_RIGHTS_ABI1   0x1fffu /* execute .. make_sym */
-#define FS_RIGHT_REFER   0x2000u /* ABI 2 */
-#define FS_RIGHT_TRUNC   0x4000u /* ABI 3 */
-#define FS_RIGHT_IOCTL   0x8000u /* ABI 5 */
-#define NET_RIGHTS_ABI4  0x3u    /* bind, connect TCP */
-#define SCOPES_ABI6      0x3u    /* abstract sockets, signals */
-#define RULESET_VERSION  1u
+#define FS_RIGHTS_ABI1  0x1fffu /* execute .. make_sym */
+#define FS_RIGHT_REFER  0x2000u /* ABI 2 */
+#define FS_RIGHT_TRUNC  0x4000u /* ABI 3 */
+#define FS_RIGHT_IOCTL  0x8000u /* ABI 5 */
+#define NET_RIGHTS_ABI4 0x3u    /* bind, connect TCP */
+#define SCOPES_ABI6     0x3u    /* abstract sockets, signals */
+#define RULESET_VERSION 1u
 
 struct ruleset {
     uint64_t fs, net, scoped;
 };
 
-/* Deny all: a ruleset that handles every right the kernel knows, and no rule. 0 when the kernel has no Landlock. */
+/* Deny all: a ruleset that handles every right the kernel knows, and no rule. 0 when the kernel has
+ * no Landlock. */
 static int landlock(void)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
@@ -36,7 +38,8 @@ static int landlock(void)
     if (abi < 1) {
         return 0;
     }
-    rules.fs |= (abi >= 2 ? FS_RIGHT_REFER : 0) | (abi >= 3 ? FS_RIGHT_TRUNC : 0) | (abi >= 5 ? FS_RIGHT_IOCTL : 0);
+    rules.fs |= (abi >= 2 ? FS_RIGHT_REFER : 0) | (abi >= 3 ? FS_RIGHT_TRUNC : 0) |
+                (abi >= 5 ? FS_RIGHT_IOCTL : 0);
     if (abi >= 4) {
         rules.net = NET_RIGHTS_ABI4;
         size += sizeof rules.net;
@@ -72,14 +75,20 @@ static bool allow_with_arguments(scmp_filter_ctx filter)
 static bool seccomp_allow(void)
 {
     static const int calls[] = {
-        SCMP_SYS(read),           SCMP_SYS(write),         SCMP_SYS(pread64),      SCMP_SYS(pwrite64),
-        SCMP_SYS(lseek),          SCMP_SYS(fstat),         SCMP_SYS(ftruncate),    SCMP_SYS(munmap),
-        SCMP_SYS(mremap),         SCMP_SYS(madvise),       SCMP_SYS(brk),          SCMP_SYS(futex),
-        SCMP_SYS(exit),           SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
-        SCMP_SYS(clock_gettime),  SCMP_SYS(getrandom),     SCMP_SYS(sched_yield),  SCMP_SYS(sched_getaffinity),
+        SCMP_SYS(read),          SCMP_SYS(write),
+        SCMP_SYS(pread64),       SCMP_SYS(pwrite64),
+        SCMP_SYS(lseek),         SCMP_SYS(fstat),
+        SCMP_SYS(ftruncate),     SCMP_SYS(munmap),
+        SCMP_SYS(mremap),        SCMP_SYS(madvise),
+        SCMP_SYS(brk),           SCMP_SYS(futex),
+        SCMP_SYS(exit),          SCMP_SYS(exit_group),
+        SCMP_SYS(rt_sigreturn),  SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),
+        SCMP_SYS(sched_yield),   SCMP_SYS(sched_getaffinity),
         SCMP_SYS(close),
 #ifdef RR_SANITIZED
-        SCMP_SYS(sigaltstack),    SCMP_SYS(gettid),        SCMP_SYS(getpid),       SCMP_SYS(rt_sigaction),
+        SCMP_SYS(sigaltstack),   SCMP_SYS(gettid),
+        SCMP_SYS(getpid),        SCMP_SYS(rt_sigaction),
 #endif
     };
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
@@ -102,7 +111,9 @@ void worker_lock_down(struct transcode_hello *hello, uint64_t address_bytes)
 {
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_NOFILE, 32);
-    limit(RLIMIT_CPU, 12 * 3600); /* the parent's wall limits bite first; this one holds when the parent hangs */
+    limit(RLIMIT_CPU,
+          12 *
+              3600); /* the parent's wall limits bite first; this one holds when the parent hangs */
     limit(RLIMIT_FSIZE, UINT64_C(64) << 30);
 #ifndef RR_SANITIZED /* its shadow memory is terabytes of addresses */
     if (address_bytes > 0) {

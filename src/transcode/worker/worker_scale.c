@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Pictures of the source into the rungs' sizes, each rung out of the one above it; that order is part of the profile.
- * Flags with the same result on every SIMD level (measured; swscale's default differs under AVX-512). */
+/* Pictures of the source into the rungs' sizes, each rung out of the one above it; that order is
+ * part of the profile. Flags with the same result on every SIMD level (measured; swscale's default
+ * differs under AVX-512). */
 #include "transcode/worker/worker.h"
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
@@ -14,8 +15,9 @@ struct shape {
 struct worker_scale {
     struct transcode_plan plan;
     struct SwsContext *sws[RR_RUNGS_MAX];
-    struct shape source;                /* what sws[0] is made for */
-    uint8_t *scratch[RR_RUNGS_MAX + 1]; /* rungs that nobody wants but later ones need; last: before turning */
+    struct shape source; /* what sws[0] is made for */
+    uint8_t *scratch[RR_RUNGS_MAX +
+                     1]; /* rungs that nobody wants but later ones need; last: before turning */
 };
 
 void worker_picture_layout(uint8_t *planes[4], int strides[4], const struct transcode_plan *plan,
@@ -79,7 +81,8 @@ static enum rr_err make_sws(struct SwsContext **out, struct shape from, struct s
     }
     const AVPixFmtDescriptor *shape = av_pix_fmt_desc_get(from.format);
     if ((shape->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) != 0) {
-        const int *table = sws_getCoefficients(matrix == AVCOL_SPC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
+        const int *table =
+            sws_getCoefficients(matrix == AVCOL_SPC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
         sws_setColorspaceDetails(sws, table, 1, table, to.full_range, 0, 1 << 16, 1 << 16);
     }
     return RR_OK;
@@ -114,7 +117,8 @@ static struct transcode_rung flat_rung(const struct transcode_plan *plan)
 }
 
 /* Sources may change size or format at any picture; the rungs do not. */
-static enum rr_err fit_source(struct worker_scale *scale, const AVFrame *frame, struct rr_fault *fault)
+static enum rr_err fit_source(struct worker_scale *scale, const AVFrame *frame,
+                              struct rr_fault *fault)
 {
     const struct transcode_plan *plan = &scale->plan;
     struct transcode_rung flat = flat_rung(plan);
@@ -122,23 +126,25 @@ static enum rr_err fit_source(struct worker_scale *scale, const AVFrame *frame, 
                          .height = frame->height,
                          .format = plain_format(frame->format),
                          .full_range = plan->full_range};
-    struct shape to = {
-        .width = flat.width, .height = flat.height, .format = rung_format(plan), .full_range = plan->full_range};
-    if (scale->sws[0] != NULL && scale->source.width == from.width && scale->source.height == from.height &&
-        scale->source.format == from.format) {
+    struct shape to = {.width = flat.width,
+                       .height = flat.height,
+                       .format = rung_format(plan),
+                       .full_range = plan->full_range};
+    if (scale->sws[0] != NULL && scale->source.width == from.width &&
+        scale->source.height == from.height && scale->source.format == from.format) {
         return RR_OK;
     }
     if (frame->width <= 0 || frame->height <= 0 || frame->width > TRANSCODE_SIDE_MAX ||
         frame->height > TRANSCODE_SIDE_MAX || !sws_isSupportedInput(from.format)) {
-        return rr_fail(fault, RR_ERR_UNSUPPORTED, "pictures of %dx%d in %s are not supported", frame->width,
-                       frame->height, av_get_pix_fmt_name(frame->format));
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "pictures of %dx%d in %s are not supported",
+                       frame->width, frame->height, av_get_pix_fmt_name(frame->format));
     }
     scale->source = from;
     return make_sws(&scale->sws[0], from, to, plan->matrix, fault);
 }
 
-static void turn_plane(uint8_t *out, int out_stride, const uint8_t *in, int in_stride, unsigned width, unsigned height,
-                       unsigned orientation, unsigned sample_bytes)
+static void turn_plane(uint8_t *out, int out_stride, const uint8_t *in, int in_stride,
+                       unsigned width, unsigned height, unsigned orientation, unsigned sample_bytes)
 {
     for (unsigned row = 0; row < height; row++) {
         unsigned y = (orientation & 4) != 0 ? height - 1 - row : row;
@@ -147,7 +153,8 @@ static void turn_plane(uint8_t *out, int out_stride, const uint8_t *in, int in_s
             unsigned x = (orientation & 2) != 0 ? width - 1 - column : column;
             unsigned in_column = (orientation & 1) != 0 ? y : x;
             unsigned in_row = (orientation & 1) != 0 ? x : y;
-            const uint8_t *from = in + (size_t)in_row * (unsigned)in_stride + (size_t)in_column * sample_bytes;
+            const uint8_t *from =
+                in + (size_t)in_row * (unsigned)in_stride + (size_t)in_column * sample_bytes;
             to[0] = from[0];
             if (sample_bytes == 2) {
                 to[1] = from[1];
@@ -165,12 +172,15 @@ static void turn(const struct transcode_plan *plan, uint8_t *out, uint8_t *flat)
     worker_picture_layout(from, from_strides, plan, &flat_shape, flat);
     for (unsigned i = 0; i < 3; i++) {
         unsigned shift = i == 0 ? 0 : 1;
-        turn_plane(to[i], to_strides[i], from[i], from_strides[i], (unsigned)plan->rungs[0].width >> shift,
-                   (unsigned)plan->rungs[0].height >> shift, plan->orientation, plan->ten_bit != 0 ? 2 : 1);
+        turn_plane(to[i], to_strides[i], from[i], from_strides[i],
+                   (unsigned)plan->rungs[0].width >> shift,
+                   (unsigned)plan->rungs[0].height >> shift, plan->orientation,
+                   plan->ten_bit != 0 ? 2 : 1);
     }
 }
 
-static uint8_t *scratch(struct worker_scale *scale, unsigned index, const struct transcode_rung *rung)
+static uint8_t *scratch(struct worker_scale *scale, unsigned index,
+                        const struct transcode_rung *rung)
 {
     if (scale->scratch[index] == NULL) {
         scale->scratch[index] = rr_alloc_aligned((size_t)transcode_frame_bytes(&scale->plan, rung));
@@ -178,7 +188,8 @@ static uint8_t *scratch(struct worker_scale *scale, unsigned index, const struct
     return scale->scratch[index];
 }
 
-static enum rr_err scale_first(struct worker_scale *scale, uint8_t *out, const AVFrame *frame, struct rr_fault *fault)
+static enum rr_err scale_first(struct worker_scale *scale, uint8_t *out, const AVFrame *frame,
+                               struct rr_fault *fault)
 {
     struct transcode_rung flat = flat_rung(&scale->plan);
     uint8_t *to = scale->plan.orientation != 0 ? scratch(scale, RR_RUNGS_MAX, &flat) : out;
@@ -189,8 +200,8 @@ static enum rr_err scale_first(struct worker_scale *scale, uint8_t *out, const A
         return err;
     }
     worker_picture_layout(planes, strides, &scale->plan, &flat, to);
-    int rows = sws_scale(scale->sws[0], (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height, planes,
-                         strides);
+    int rows = sws_scale(scale->sws[0], (const uint8_t *const *)frame->data, frame->linesize, 0,
+                         frame->height, planes, strides);
     if (rows < 0) {
         return worker_fail_av(fault, rows, "scaling failed");
     }
@@ -200,18 +211,22 @@ static enum rr_err scale_first(struct worker_scale *scale, uint8_t *out, const A
     return RR_OK;
 }
 
-static enum rr_err scale_next(struct worker_scale *scale, unsigned index, uint8_t *out, uint8_t *above,
-                              struct rr_fault *fault)
+static enum rr_err scale_next(struct worker_scale *scale, unsigned index, uint8_t *out,
+                              uint8_t *above, struct rr_fault *fault)
 {
     const struct transcode_plan *plan = &scale->plan;
     const struct transcode_rung *big = &plan->rungs[index - 1], *rung = &plan->rungs[index];
     uint8_t *from[4], *to[4];
     int from_strides[4], to_strides[4];
     if (scale->sws[index] == NULL) {
-        struct shape in = {
-            .width = big->width, .height = big->height, .format = rung_format(plan), .full_range = plan->full_range};
-        struct shape made = {
-            .width = rung->width, .height = rung->height, .format = in.format, .full_range = in.full_range};
+        struct shape in = {.width = big->width,
+                           .height = big->height,
+                           .format = rung_format(plan),
+                           .full_range = plan->full_range};
+        struct shape made = {.width = rung->width,
+                             .height = rung->height,
+                             .format = in.format,
+                             .full_range = in.full_range};
         enum rr_err err = make_sws(&scale->sws[index], in, made, plan->matrix, fault);
         if (err != RR_OK) {
             return err;
@@ -219,12 +234,13 @@ static enum rr_err scale_next(struct worker_scale *scale, unsigned index, uint8_
     }
     worker_picture_layout(from, from_strides, plan, big, above);
     worker_picture_layout(to, to_strides, plan, rung, out);
-    int rows = sws_scale(scale->sws[index], (const uint8_t *const *)from, from_strides, 0, big->height, to, to_strides);
+    int rows = sws_scale(scale->sws[index], (const uint8_t *const *)from, from_strides, 0,
+                         big->height, to, to_strides);
     return rows < 0 ? worker_fail_av(fault, rows, "scaling failed") : RR_OK;
 }
 
-enum rr_err worker_scale_frame(struct worker_scale *scale, uint8_t *const out[RR_RUNGS_MAX], const AVFrame *frame,
-                               struct rr_fault *fault)
+enum rr_err worker_scale_frame(struct worker_scale *scale, uint8_t *const out[RR_RUNGS_MAX],
+                               const AVFrame *frame, struct rr_fault *fault)
 {
     const struct transcode_plan *plan = &scale->plan;
     unsigned last = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One demux and one decode of the whole input, cut by presentation time into GOPs of scaled pictures. The same code,
- * begun at a later packet, makes one GOP again for a spot check or goes on after an interruption; so nothing here may
- * depend on where it began. What is bad is therefore kept by packet number, never by time of discovery. */
+/* One demux and one decode of the whole input, cut by presentation time into GOPs of scaled
+ * pictures. The same code, begun at a later packet, makes one GOP again for a spot check or goes on
+ * after an interruption; so nothing here may depend on where it began. What is bad is therefore
+ * kept by packet number, never by time of discovery. */
 #include "crypto/crypto.h"
 #include "transcode/worker/worker.h"
 #include <libavutil/opt.h>
@@ -44,7 +45,8 @@ struct source {
     bool done;
 };
 
-/* ---- packets ------------------------------------------------------------------------------------------ */
+/* ---- packets
+ * ------------------------------------------------------------------------------------------ */
 
 static uint32_t packets_seen(const struct source *source)
 {
@@ -87,9 +89,10 @@ static void note_packet(struct source *source)
     note->key = (source->packet->flags & AV_PKT_FLAG_KEY) != 0;
 }
 
-/* Where decoding must begin for the open GOP: the last random access point that no picture of it precedes, neither in
- * presentation nor in decoding order. Leading pictures of an open GOP precede it in presentation: they belong to an
- * earlier GOP of ours or are decoded by way of an earlier point. */
+/* Where decoding must begin for the open GOP: the last random access point that no picture of it
+ * precedes, neither in presentation nor in decoding order. Leading pictures of an open GOP precede
+ * it in presentation: they belong to an earlier GOP of ours or are decoded by way of an earlier
+ * point. */
 static uint32_t lead_in(const struct source *source)
 {
     if (source->bad_from <= source->gop.last) {
@@ -98,14 +101,16 @@ static uint32_t lead_in(const struct source *source)
     for (uint32_t i = source->note_count; i-- > 0;) {
         const struct note *note = &source->notes[i];
         uint32_t number = source->ask.first_packet + i;
-        if (note->key && note->pts != AV_NOPTS_VALUE && note->pts <= source->gop.pts[0] && number <= source->lowest) {
+        if (note->key && note->pts != AV_NOPTS_VALUE && note->pts <= source->gop.pts[0] &&
+            number <= source->lowest) {
             return number;
         }
     }
     return source->ask.first_packet;
 }
 
-static void hash_range(const struct source *source, struct rr_hash32 *out, uint32_t first, uint32_t last)
+static void hash_range(const struct source *source, struct rr_hash32 *out, uint32_t first,
+                       uint32_t last)
 {
     struct rr_hasher hasher;
     rr_hasher_init(&hasher, "rr.src.v1");
@@ -115,7 +120,8 @@ static void hash_range(const struct source *source, struct rr_hash32 *out, uint3
     rr_hasher_final(&hasher, out);
 }
 
-/* ---- GOPs --------------------------------------------------------------------------------------------- */
+/* ---- GOPs
+ * --------------------------------------------------------------------------------------------- */
 
 static void close_rooms(struct source *source)
 {
@@ -138,7 +144,8 @@ static enum rr_err open_gop(struct source *source, uint32_t cell, struct rr_faul
     if (!worker_receive(worker)) {
         _exit(0);
     }
-    if (worker_kind(worker) != TRANSCODE_GRANT || !transcode_decode_message(worker_body(worker), grant, &grant) ||
+    if (worker_kind(worker) != TRANSCODE_GRANT ||
+        !transcode_decode_message(worker_body(worker), grant, &grant) ||
         (size_t)__builtin_popcount(grant.rungs) != worker->fd_count) {
         return rr_fail(fault, RR_ERR_USAGE, "a grant that does not follow its form");
     }
@@ -187,14 +194,17 @@ static enum rr_err grow(struct source *source, uint8_t *out[RR_RUNGS_MAX], struc
             continue;
         }
         if (need > GOP_BYTES_MAX) {
-            return rr_fail(fault, RR_ERR_LIMIT, "GOP %u has more than %llu MiB of pictures; take a shorter GOP",
+            return rr_fail(fault, RR_ERR_LIMIT,
+                           "GOP %u has more than %llu MiB of pictures; take a shorter GOP",
                            (unsigned)source->gop.cell, (unsigned long long)(GOP_BYTES_MAX >> 20));
         }
         if (need > room->size) {
             struct stat facts;
             uint64_t size = frame * (source->gop.count + 16u + source->gop.count / 2);
-            if (fstat(room->fd, &facts) != 0 || (facts.st_size < (int64_t)size && ftruncate(room->fd, (off_t)size) != 0)) {
-                return rr_fail_errno(fault, "memory for the pictures of GOP %u", (unsigned)source->gop.cell);
+            if (fstat(room->fd, &facts) != 0 ||
+                (facts.st_size < (int64_t)size && ftruncate(room->fd, (off_t)size) != 0)) {
+                return rr_fail_errno(fault, "memory for the pictures of GOP %u",
+                                     (unsigned)source->gop.cell);
             }
             size = facts.st_size > (int64_t)size ? (uint64_t)facts.st_size : size;
             if (room->bytes != NULL) {
@@ -203,7 +213,8 @@ static enum rr_err grow(struct source *source, uint8_t *out[RR_RUNGS_MAX], struc
             room->bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, room->fd, 0);
             if (room->bytes == MAP_FAILED) {
                 room->bytes = NULL;
-                return rr_fail_errno(fault, "memory for the pictures of GOP %u", (unsigned)source->gop.cell);
+                return rr_fail_errno(fault, "memory for the pictures of GOP %u",
+                                     (unsigned)source->gop.cell);
             }
             room->size = size;
         }
@@ -212,13 +223,14 @@ static enum rr_err grow(struct source *source, uint8_t *out[RR_RUNGS_MAX], struc
     return RR_OK;
 }
 
-static enum rr_err add_frame(struct source *source, uint32_t packet, int64_t pts, bool damaged, struct rr_fault *fault)
+static enum rr_err add_frame(struct source *source, uint32_t packet, int64_t pts, bool damaged,
+                             struct rr_fault *fault)
 {
     struct transcode_gop *gop = &source->gop;
     uint8_t *out[RR_RUNGS_MAX] = {0};
     if (gop->count == TRANSCODE_FRAMES_MAX) {
-        return rr_fail(fault, RR_ERR_LIMIT, "more than %d pictures in GOP %u; take a shorter GOP", TRANSCODE_FRAMES_MAX,
-                       (unsigned)gop->cell);
+        return rr_fail(fault, RR_ERR_LIMIT, "more than %d pictures in GOP %u; take a shorter GOP",
+                       TRANSCODE_FRAMES_MAX, (unsigned)gop->cell);
     }
     enum rr_err err = grow(source, out, fault);
     if (err == RR_OK) {
@@ -236,7 +248,8 @@ static enum rr_err add_frame(struct source *source, uint32_t packet, int64_t pts
     return RR_OK;
 }
 
-/* ---- pictures ----------------------------------------------------------------------------------------- */
+/* ---- pictures
+ * ----------------------------------------------------------------------------------------- */
 
 static int64_t frame_duration(const struct source *source)
 {
@@ -244,7 +257,8 @@ static int64_t frame_duration(const struct source *source)
     if (source->frame->pkt_duration > 0) {
         return source->frame->pkt_duration;
     }
-    int64_t ticks = transcode_rescale((int64_t)plan->tb_den * plan->fps_den, 1, (int64_t)plan->tb_num * plan->fps_num);
+    int64_t ticks = transcode_rescale((int64_t)plan->tb_den * plan->fps_den, 1,
+                                      (int64_t)plan->tb_num * plan->fps_num);
     return ticks > 0 ? ticks : 1;
 }
 
@@ -260,10 +274,12 @@ static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
     bool timed = frame->pts != AV_NOPTS_VALUE;
     if (pts == AV_NOPTS_VALUE || (source->flowing && pts <= source->last_pts)) {
         timed = false;
-        pts = source->flowing ? source->last_pts + (pts == AV_NOPTS_VALUE ? source->last_duration : 1)
-                              : source->ask.plan.first_pts;
+        pts = source->flowing
+                  ? source->last_pts + (pts == AV_NOPTS_VALUE ? source->last_duration : 1)
+                  : source->ask.plan.first_pts;
     }
-    if (pts < source->ask.plan.first_pts || transcode_cell(&source->ask.plan, pts) < source->ask.first_cell) {
+    if (pts < source->ask.plan.first_pts ||
+        transcode_cell(&source->ask.plan, pts) < source->ask.first_cell) {
         return RR_OK; /* of the lead-in */
     }
     uint32_t cell = transcode_cell(&source->ask.plan, pts);
@@ -295,7 +311,8 @@ static enum rr_err decode(struct source *source, const AVPacket *packet, struct 
     if (rc < 0 && packet != NULL) {
         mark_bad(source, packets_seen(source) - 1);
     }
-    while (err == RR_OK && !source->done && (rc = avcodec_receive_frame(source->decoder, source->frame)) >= 0) {
+    while (err == RR_OK && !source->done &&
+           (rc = avcodec_receive_frame(source->decoder, source->frame)) >= 0) {
         err = take_frame(source, fault);
         av_frame_unref(source->frame);
     }
@@ -312,7 +329,8 @@ static enum rr_err read_all(struct source *source, struct rr_fault *fault)
 {
     enum rr_err err = RR_OK;
     uint32_t skipped = 0;
-    while (err == RR_OK && !source->done && av_read_frame(source->input.format, source->packet) >= 0) {
+    while (err == RR_OK && !source->done &&
+           av_read_frame(source->input.format, source->packet) >= 0) {
         if (source->packet->stream_index != source->ask.plan.video_stream) {
             /* audio has a pass of its own */
         } else if (skipped < source->ask.first_packet) {
@@ -345,7 +363,8 @@ static enum rr_err run(struct source *source, struct rr_fault *fault)
     }
     int stream = source->ask.plan.video_stream;
     if (stream < 0 || stream >= (int)source->input.format->nb_streams) {
-        err = rr_fail(fault, RR_ERR_USAGE, "the plan names stream %d of %u", stream, source->input.format->nb_streams);
+        err = rr_fail(fault, RR_ERR_USAGE, "the plan names stream %d of %u", stream,
+                      source->input.format->nb_streams);
     } else {
         err = worker_decoder_open(&source->decoder, source->input.format->streams[stream], fault);
     }
@@ -380,7 +399,8 @@ enum rr_err worker_source(struct worker *worker, struct rr_fault *fault)
     for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
         source->rooms[i].fd = -1;
     }
-    if (worker->fd_count != 1 || !transcode_decode_message(worker_body(worker), source, &source->ask)) {
+    if (worker->fd_count != 1 ||
+        !transcode_decode_message(worker_body(worker), source, &source->ask)) {
         err = rr_fail(fault, RR_ERR_USAGE, "a source task that does not follow its form");
     } else {
         fd = worker->fds[0];
