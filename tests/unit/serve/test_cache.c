@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Many at once, damaged shards, a cache that is too small. */
-#include "world.h"
+#include "client.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Free content from a real store, asked as players ask. */
-#include "world.h"
+#include "client.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>

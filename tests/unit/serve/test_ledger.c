@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The ledger as a light client sees it through the serving port. */
-#include "world.h"
+#include "client.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Slow clients, rude clients, too many clients, and the end. Time is the test's: later_us moves the
  * server's clock. */
-#include "world.h"
+#include "client.h"
 
 #include <pthread.h>
 

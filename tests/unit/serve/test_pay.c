@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Offer, pool, session, slices: as a viewer that trusts nobody. */
-#include "world.h"
+#include "client.h"
 
 #define SEGMENT_BYTES 150000 /* three slices */
 #define DEPOSIT       (200 * (uint64_t)WORLD_PRICE)
