@@ -140,7 +140,7 @@ int main(int argc, char **argv)
     warm_up();
     if (testing) {
         worker_lock_down(&hello, 0);
-        return worker_self_test(argv[2]);
+        _exit(worker_self_test(argv[2]));
     }
     hello.namespaces = argv[1][0] == '1';
     worker_lock_down(&hello, strtoull(argv[2], NULL, 10));

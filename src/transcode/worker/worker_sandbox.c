@@ -61,8 +61,8 @@ static bool allow_with_arguments(scmp_filter_ctx filter)
 {
     /* No memory may become code. */
     struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-    struct scmp_arg_cmp own_socket = SCMP_A0(SCMP_CMP_EQ, TRANSCODE_SOCKET_FD);
-    struct scmp_arg_cmp by_fd = SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH);
+    struct scmp_arg_cmp own_socket = SCMP_A0(SCMP_CMP_EQ, TRANSCODE_SOCKET_FD, 0);
+    struct scmp_arg_cmp by_fd = SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0);
     return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &no_exec) == 0 &&
            seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, &no_exec) == 0 &&
            seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), 1, &own_socket) == 0 &&
