@@ -33,7 +33,7 @@ struct watch {
     struct rr_purse *purse;
     uint32_t reserved;        /* depth that may have left this process, as on disk */
     struct rr_payment_header payment;
-    bool doubt;               /* after a crash: a slice may be paid already, ask before paying */
+    bool doubt;               /* the session is not new: slices may be paid already, ask before paying */
     const char *out_path;
     int fd;
     uint64_t bytes, slices, paid_units;
@@ -334,6 +334,7 @@ static enum rr_err fetch_slice(struct watch *watch, struct rr_buf *segment, cons
         err = request_range(watch, &response, url, first, last, fault);
     }
     if (err == RR_OK && watch->paid && watch->doubt && response.status == 402) {
+        watch->doubt = false; /* the first one that is not paid yet: from here on all are new */
         if ((err = pay_one(watch, fault)) == RR_OK) {
             err = request_range(watch, &response, url, first, last, fault);
         }
@@ -427,7 +428,6 @@ static enum rr_err pull(struct watch *watch, struct rr_fault *fault)
         char file[32];
         snprintf(file, sizeof file, "seg_%05u.m4s", (unsigned)i);
         err = fetch_segment(watch, &watch->rendition->segments[i], file, false, fault);
-        watch->doubt = false;
         watch->segments = i + 1;
         cli_progress("%s: segment %u of %u, %.1f MB", watch->rendition->name, (unsigned)i + 1,
                      (unsigned)watch->rendition->segment_count, (double)watch->bytes / 1e6);

@@ -210,6 +210,20 @@ static void show_progress(void *ctx, const struct rr_transcode_progress *progres
     pthread_mutex_unlock(&job->rig->lock);
 }
 
+/* The last report comes before the last GOP. */
+static void show_done(struct daemon_job *job, const struct rr_transcode_result *result)
+{
+    pthread_mutex_lock(&job->rig->lock);
+    job->percent = 100;
+    job->eta_s = 0;
+    for (uint32_t i = 0; i < job->rendition_count && i < result->rendition_count; i++) {
+        bool video = result->renditions[i].info.kind == RR_RENDITION_VIDEO;
+        job->renditions[i].gops = video ? result->gops : 1;
+        job->renditions[i].gops_done = job->renditions[i].gops;
+    }
+    pthread_mutex_unlock(&job->rig->lock);
+}
+
 static enum rr_err put_file(struct daemon_job *job, struct rr_manifest *manifest, struct rr_segment *segment,
                             const char *path, struct rr_fault *fault)
 {
@@ -333,7 +347,7 @@ static enum rr_err transcode(struct daemon_job *job, struct rr_fault *fault)
     started_us = rr_monotonic_us(job->rig->clock);
     if ((err = keep_leaves(job, &result, fault)) == RR_OK && (err = publish(job, &result, fault)) == RR_OK) {
         job->store_s += seconds_since(job->rig->clock, started_us);
-        job->percent = 100;
+        show_done(job, &result);
         daemon_job_set_stage(job, JOB_PUBLISHED);
         err = daemon_job_save(job, fault);
     }
