@@ -141,7 +141,10 @@ int worker_self_test(const char *what)
     } else if (strcmp(what, "kill") == 0) {
         kill(getppid(), 0);
     } else if (strcmp(what, "code") == 0) {
-        mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+                       MAP_FAILED
+                   ? 2
+                   : 1;
     } else if (strcmp(what, "nothing") == 0) {
         return 0;
     }
