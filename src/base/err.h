@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One list: code, exit status of the programs (spec 80, 1), text. Code branches on the enum only. */
+/* One list: code, exit status of the programs (spec 80, 1), text. Code branches on the enum only.
+ */
 #define RR_ERR_LIST(X)                                                                             \
     X(RR_OK, 0, "ok")                                                                              \
     X(RR_ERR_USAGE, 2, "wrong usage")                                                              \
@@ -50,9 +51,9 @@ int rr_err_exit_status(enum rr_err code);
 enum rr_err rr_fault_set(struct rr_fault *fault, enum rr_err code, int sys_errno, const char *where,
                          const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-#define RR_STR_(x) #x
-#define RR_STR(x)  RR_STR_(x)
-#define RR_WHERE   __FILE__ ":" RR_STR(__LINE__)
+#define RR_STR_(x)                #x
+#define RR_STR(x)                 RR_STR_(x)
+#define RR_WHERE                  __FILE__ ":" RR_STR(__LINE__)
 #define rr_fail(fault, code, ...) rr_fault_set((fault), (code), 0, RR_WHERE, __VA_ARGS__)
 /* As rr_fail, with errno: ENOSPC, EDQUOT give RR_ERR_FULL, ENOMEM gives RR_ERR_MEMORY, ENOENT gives
  * RR_ERR_NOTFOUND, else RR_ERR_IO; strerror is appended to the sentence. */
@@ -62,10 +63,10 @@ enum rr_err rr_fault_errno(struct rr_fault *fault, const char *where, const char
 
 /* Our own bug: says where and aborts, in release too. Never on bytes from outside. */
 _Noreturn void rr_bug(const char *where, const char *what);
-#define RR_BUG(what)     rr_bug(RR_WHERE, (what))
-#define RR_CHECK(holds)  ((holds) ? (void)0 : rr_bug(RR_WHERE, #holds))
-#define RR_MUST_USE      __attribute__((warn_unused_result))
-#define RR_COUNT(array)  (sizeof(array) / sizeof((array)[0]))
-#define RR_API           __attribute__((visibility("default")))
+#define RR_BUG(what)    rr_bug(RR_WHERE, (what))
+#define RR_CHECK(holds) ((holds) ? (void)0 : rr_bug(RR_WHERE, #holds))
+#define RR_MUST_USE     __attribute__((warn_unused_result))
+#define RR_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define RR_API          __attribute__((visibility("default")))
 
 #endif

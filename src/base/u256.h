@@ -3,7 +3,8 @@
 #define RR_BASE_U256_H
 #include "base/bytes.h"
 
-/* 256-bit unsigned integers for consensus arithmetic, exact, no floating point. limb[0] is the lowest. */
+/* 256-bit unsigned integers for consensus arithmetic, exact, no floating point. limb[0] is the
+ * lowest. */
 struct rr_u256 {
     uint64_t limb[4];
 };

@@ -6,7 +6,8 @@
 
 #include <jansson.h>
 
-/* ---- HTTP (libcurl): one keep-alive client, one thread ------------------------------------------------ */
+/* ---- HTTP (libcurl): one keep-alive client, one thread
+ * ------------------------------------------------ */
 struct cli_http;
 struct cli_response {
     long status;
@@ -17,51 +18,61 @@ struct cli_http *cli_http_new(void);
 void cli_http_free(struct cli_http *http);
 struct cli_request {
     const char *url;
-    const char *method;        /* NULL: GET, or POST when there is a body */
+    const char *method;         /* NULL: GET, or POST when there is a body */
     const char *const *headers; /* "Name: value", NULL-terminated; NULL: none */
     struct rr_slice body;
-    const char *upload_path;   /* POST this file's bytes instead of body */
-    bool progress;             /* upload progress on a terminal */
-    long timeout_s;            /* 0: 60 */
+    const char *upload_path; /* POST this file's bytes instead of body */
+    bool progress;           /* upload progress on a terminal */
+    long timeout_s;          /* 0: 60 */
 };
 /* Any status is RR_OK; no answer is RR_ERR_UNREACHABLE. *out cleared first. Blocks. */
-enum rr_err cli_http_send(struct cli_http *http, struct cli_response *out, const struct cli_request *request,
-                          struct rr_fault *fault) RR_MUST_USE;
+enum rr_err cli_http_send(struct cli_http *http, struct cli_response *out,
+                          const struct cli_request *request, struct rr_fault *fault) RR_MUST_USE;
 void cli_response_clear(struct cli_response *response);
-/* RR_OK for 2xx; else the server's sentence as a fault: 402 FUNDS, 404 NOTFOUND, 409 STATE, 4xx FORMAT, 5xx IO. */
-enum rr_err cli_response_check(const struct cli_response *response, const char *what, struct rr_fault *fault) RR_MUST_USE;
+/* RR_OK for 2xx; else the server's sentence as a fault: 402 FUNDS, 404 NOTFOUND, 409 STATE, 4xx
+ * FORMAT, 5xx IO. */
+enum rr_err cli_response_check(const struct cli_response *response, const char *what,
+                               struct rr_fault *fault) RR_MUST_USE;
 /* Body as JSON, new reference; RR_ERR_FORMAT otherwise. */
-enum rr_err cli_response_json(const struct cli_response *response, json_t **out, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err cli_response_json(const struct cli_response *response, json_t **out,
+                              struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- the rig of a data folder ---------------------------------------------------------------------------- */
+/* ---- the rig of a data folder
+ * ---------------------------------------------------------------------------- */
 struct cli_rig {
     struct cli_http *http;
     char control[128], serve[128], token[80];
     long pid;
 };
-/* Reads control.json of the folder (NULL: $REELRIG_DATA, ./run, /var/lib/reelrig in this order). No rig: RR_ERR_UNREACHABLE
- * with what to do. */
+/* Reads control.json of the folder (NULL: $REELRIG_DATA, ./run, /var/lib/reelrig in this order). No
+ * rig: RR_ERR_UNREACHABLE with what to do. */
 enum rr_err cli_rig_open(struct cli_rig *out, const char *data, struct rr_fault *fault) RR_MUST_USE;
 void cli_rig_close(struct cli_rig *rig);
 /* GET or POST (body NULL: GET) of /api/v1/<path>; *out a new reference. */
-enum rr_err cli_rig_call(struct cli_rig *rig, json_t **out, const char *path, const char *post_body, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err cli_rig_call(struct cli_rig *rig, json_t **out, const char *path, const char *post_body,
+                         struct rr_fault *fault) RR_MUST_USE;
 /* POST with a file as body. */
-enum rr_err cli_rig_upload(struct cli_rig *rig, json_t **out, const char *path, const char *file, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err cli_rig_upload(struct cli_rig *rig, json_t **out, const char *path, const char *file,
+                           struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- output ------------------------------------------------------------------------------------------------- */
+/* ---- output
+ * -------------------------------------------------------------------------------------------------
+ */
 /* printf to standard output; a closed pipe ends the program quietly. */
 void cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_print_json(const json_t *json); /* one compact line */
-/* One line on standard error that replaces itself on a terminal; nothing when it is not one. "" clears it. */
+/* One line on standard error that replaces itself on a terminal; nothing when it is not one. ""
+ * clears it. */
 void cli_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* "reelrig: <sentence>" on standard error; with json, {"error":..,"message":..} on standard output. Returns the exit
- * status of the code. */
+/* "reelrig: <sentence>" on standard error; with json, {"error":..,"message":..} on standard output.
+ * Returns the exit status of the code. */
 int cli_fail(enum rr_err code, const struct rr_fault *fault, bool json);
-const char *cli_text(const json_t *object, const char *key);      /* "" when absent */
-uint64_t cli_number(const json_t *object, const char *key);       /* 0 when absent */
+const char *cli_text(const json_t *object, const char *key); /* "" when absent */
+uint64_t cli_number(const json_t *object, const char *key);  /* 0 when absent */
 double cli_real(const json_t *object, const char *key);
 
-/* ---- verbs: argv[0] is the verb; return the exit status -------------------------------------------------------- */
+/* ---- verbs: argv[0] is the verb; return the exit status
+ * -------------------------------------------------------- */
 struct cli_verb {
     const char *name, *arguments, *help;
     int (*run)(int argc, char **argv);
@@ -82,16 +93,17 @@ int cli_road(int argc, char **argv);
 
 /* Options of a verb: "--name value", "--name=value" or "--flag". */
 struct cli_option {
-    const char *name;    /* without the dashes */
-    const char **value;  /* takes a value when not NULL */
-    bool *flag;          /* set when given */
+    const char *name;   /* without the dashes */
+    const char **value; /* takes a value when not NULL */
+    bool *flag;         /* set when given */
 };
-/* Fills options; *positional and *positional_count get the rest (borrowed from argv). False after an unknown or incomplete option
- * has been reported on standard error. */
-bool cli_options(int argc, char **argv, const struct cli_option *options, size_t option_count, const char **positional,
-                 size_t positional_max, size_t *positional_count);
-/* Publishing on an open rig, shared by publish and road: uploads, follows to a final stage with progress on standard error.
- * *job: the job's last state, new reference. */
-enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *file, const char *ladder, const char *price,
-                               const char *title, struct rr_fault *fault) RR_MUST_USE;
+/* Fills options; *positional and *positional_count get the rest (borrowed from argv). False after
+ * an unknown or incomplete option has been reported on standard error. */
+bool cli_options(int argc, char **argv, const struct cli_option *options, size_t option_count,
+                 const char **positional, size_t positional_max, size_t *positional_count);
+/* Publishing on an open rig, shared by publish and road: uploads, follows to a final stage with
+ * progress on standard error. *job: the job's last state, new reference. */
+enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *file,
+                               const char *ladder, const char *price, const char *title,
+                               struct rr_fault *fault) RR_MUST_USE;
 #endif

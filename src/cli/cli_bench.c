@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reelrig bench: one question each, with limits and peers of the same run. */
-#include "cli/cli.h"
 #include "bench/bench.h"
+#include "cli/cli.h"
 
 #include <string.h>
 

@@ -61,7 +61,8 @@ static size_t take_header(char *bytes, size_t size, size_t count, void *ctx)
     return len;
 }
 
-static int show_upload(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+static int show_upload(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up)
 {
     (void)ctx, (void)down_total, (void)down;
     if (up_total > 0) {
@@ -70,7 +71,8 @@ static int show_upload(void *ctx, curl_off_t down_total, curl_off_t down, curl_o
     return 0;
 }
 
-static enum rr_err set_body(CURL *curl, const struct cli_request *request, FILE **file, struct rr_fault *fault)
+static enum rr_err set_body(CURL *curl, const struct cli_request *request, FILE **file,
+                            struct rr_fault *fault)
 {
     curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
     if (request->upload_path != NULL) {
@@ -90,8 +92,8 @@ static enum rr_err set_body(CURL *curl, const struct cli_request *request, FILE 
     return RR_OK;
 }
 
-enum rr_err cli_http_send(struct cli_http *http, struct cli_response *out, const struct cli_request *request,
-                          struct rr_fault *fault)
+enum rr_err cli_http_send(struct cli_http *http, struct cli_response *out,
+                          const struct cli_request *request, struct rr_fault *fault)
 {
     CURL *curl = http->curl;
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
@@ -144,7 +146,8 @@ void cli_response_clear(struct cli_response *response)
     *response = (struct cli_response){0};
 }
 
-enum rr_err cli_response_json(const struct cli_response *response, json_t **out, struct rr_fault *fault)
+enum rr_err cli_response_json(const struct cli_response *response, json_t **out,
+                              struct rr_fault *fault)
 {
     json_error_t error;
     json_t *json = json_loadb((const char *)response->body.ptr, response->body.len, 0, &error);
@@ -173,7 +176,8 @@ static enum rr_err code_of_status(long status)
     }
 }
 
-enum rr_err cli_response_check(const struct cli_response *response, const char *what, struct rr_fault *fault)
+enum rr_err cli_response_check(const struct cli_response *response, const char *what,
+                               struct rr_fault *fault)
 {
     if (response->status >= 200 && response->status < 300) {
         return RR_OK;
@@ -184,8 +188,9 @@ enum rr_err cli_response_check(const struct cli_response *response, const char *
     if (cli_response_json(response, &json, &ignored) == RR_OK) {
         message = cli_text(json, "message");
     }
-    enum rr_err err = rr_fail(fault, code_of_status(response->status), "%s: %s (HTTP %ld)", what,
-                              message[0] != '\0' ? message : "refused without a reason", response->status);
+    enum rr_err err =
+        rr_fail(fault, code_of_status(response->status), "%s: %s (HTTP %ld)", what,
+                message[0] != '\0' ? message : "refused without a reason", response->status);
     json_decref(json);
     return err;
 }

@@ -72,7 +72,8 @@ double cli_real(const json_t *object, const char *key)
     return json_number_value(json_object_get(object, key));
 }
 
-static const struct cli_option *find(const struct cli_option *options, size_t count, const char *name, size_t len)
+static const struct cli_option *find(const struct cli_option *options, size_t count,
+                                     const char *name, size_t len)
 {
     for (size_t i = 0; i < count; i++) {
         if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0) {
@@ -82,7 +83,8 @@ static const struct cli_option *find(const struct cli_option *options, size_t co
     return NULL;
 }
 
-static bool take_option(int argc, char **argv, int *at, const struct cli_option *options, size_t option_count)
+static bool take_option(int argc, char **argv, int *at, const struct cli_option *options,
+                        size_t option_count)
 {
     const char *name = argv[*at][1] == '-' ? argv[*at] + 2 : argv[*at] + 1;
     const char *equals = strchr(name, '=');
@@ -106,8 +108,8 @@ static bool take_option(int argc, char **argv, int *at, const struct cli_option 
     return true;
 }
 
-bool cli_options(int argc, char **argv, const struct cli_option *options, size_t option_count, const char **positional,
-                 size_t positional_max, size_t *positional_count)
+bool cli_options(int argc, char **argv, const struct cli_option *options, size_t option_count,
+                 const char **positional, size_t positional_max, size_t *positional_count)
 {
     bool only_words = false;
     *positional_count = 0;

@@ -14,7 +14,8 @@ static void append_argument(struct rr_buf *path, const char *name, const char *v
     if (value != NULL) {
         char *escaped = curl_easy_escape(NULL, value, 0);
         RR_CHECK(escaped != NULL);
-        rr_buf_format(path, "%s%s=%s", memchr(path->ptr, '?', path->len) != NULL ? "&" : "?", name, escaped);
+        rr_buf_format(path, "%s%s=%s", memchr(path->ptr, '?', path->len) != NULL ? "&" : "?", name,
+                      escaped);
         curl_free(escaped);
     }
 }
@@ -25,8 +26,9 @@ static const char *file_title(const char *file)
     return slash != NULL ? slash + 1 : file;
 }
 
-static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *file, const char *ladder,
-                         const char *price, const char *title, struct rr_fault *fault)
+static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *file,
+                         const char *ladder, const char *price, const char *title,
+                         struct rr_fault *fault)
 {
     struct rr_buf path = {0};
     json_t *json = NULL;
@@ -38,7 +40,8 @@ static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *f
         return rr_fail(fault, RR_ERR_USAGE, "%s is not a file; a video file was expected", file);
     }
     if (st.st_size == 0) {
-        return rr_fail(fault, RR_ERR_FORMAT, "%s is empty (0 bytes); a video file was expected", file);
+        return rr_fail(fault, RR_ERR_FORMAT, "%s is empty (0 bytes); a video file was expected",
+                       file);
     }
     rr_buf_format(&path, "publish");
     char short_title[65];
@@ -58,14 +61,15 @@ static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *f
 
 static void show(const json_t *job)
 {
-    cli_progress("%-10s %5.1f %%  %.1f fps, %.0f s to go; proofs %llu, failed %llu", cli_text(job, "stage"),
-                 cli_real(job, "percent"), cli_real(job, "fps"), cli_real(job, "eta_s"),
-                 (unsigned long long)cli_number(job, "proofs_checked"),
+    cli_progress("%-10s %5.1f %%  %.1f fps, %.0f s to go; proofs %llu, failed %llu",
+                 cli_text(job, "stage"), cli_real(job, "percent"), cli_real(job, "fps"),
+                 cli_real(job, "eta_s"), (unsigned long long)cli_number(job, "proofs_checked"),
                  (unsigned long long)cli_number(job, "proofs_failed"));
 }
 
-enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *file, const char *ladder,
-                               const char *price, const char *title, struct rr_fault *fault)
+enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *file,
+                               const char *ladder, const char *price, const char *title,
+                               struct rr_fault *fault)
 {
     char handle[33], path[64];
     json_t *state = NULL;
@@ -84,8 +88,8 @@ enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *fi
     cli_progress("%s", "");
     if (err == RR_OK && strcmp(cli_text(state, "stage"), "proved") != 0) {
         const char *why = cli_text(state, "error");
-        err = rr_fail(fault, RR_ERR_STATE, "publishing %s ended as %s: %s", file, cli_text(state, "stage"),
-                      why[0] != '\0' ? why : "the proof did not hold");
+        err = rr_fail(fault, RR_ERR_STATE, "publishing %s ended as %s: %s", file,
+                      cli_text(state, "stage"), why[0] != '\0' ? why : "the proof did not hold");
     }
     if (err != RR_OK) {
         json_decref(state);
@@ -100,8 +104,11 @@ int cli_publish(int argc, char **argv)
     const char *data = NULL, *ladder = NULL, *price = NULL, *title = NULL, *file = NULL;
     bool json = false;
     size_t count;
-    const struct cli_option options[] = {{"data", &data, NULL},   {"ladder", &ladder, NULL}, {"price", &price, NULL},
-                                         {"title", &title, NULL}, {"json", NULL, &json}};
+    const struct cli_option options[] = {{"data", &data, NULL},
+                                         {"ladder", &ladder, NULL},
+                                         {"price", &price, NULL},
+                                         {"title", &title, NULL},
+                                         {"json", NULL, &json}};
     if (!cli_options(argc, argv, options, RR_COUNT(options), &file, 1, &count) || count != 1) {
         return cli_usage(argv[0]);
     }
@@ -121,11 +128,14 @@ int cli_publish(int argc, char **argv)
     } else {
         const json_t *seconds = json_object_get(job, "seconds");
         cli_print("%s/v1/resources/%s/hls/master.m3u8\n", rig.serve, cli_text(job, "resource"));
-        cli_print("%llu frames in, %llu GOPs, %llu proofs checked, none failed, %llu shards; transcode %.1f s, prove "
+        cli_print("%llu frames in, %llu GOPs, %llu proofs checked, none failed, %llu shards; "
+                  "transcode %.1f s, prove "
                   "%.1f s\n",
-                  (unsigned long long)cli_number(job, "frames_in"), (unsigned long long)cli_number(job, "gops"),
-                  (unsigned long long)cli_number(job, "proofs_checked"), (unsigned long long)cli_number(job, "shards"),
-                  cli_real(seconds, "transcode"), cli_real(seconds, "prove"));
+                  (unsigned long long)cli_number(job, "frames_in"),
+                  (unsigned long long)cli_number(job, "gops"),
+                  (unsigned long long)cli_number(job, "proofs_checked"),
+                  (unsigned long long)cli_number(job, "shards"), cli_real(seconds, "transcode"),
+                  cli_real(seconds, "prove"));
     }
     json_decref(job);
     cli_rig_close(&rig);

@@ -40,11 +40,11 @@ enum rr_err cli_rig_open(struct cli_rig *out, const char *data, struct rr_fault 
         }
     }
     if (err != RR_OK) {
-        return err == RR_ERR_NOTFOUND
-                   ? rr_fail(fault, RR_ERR_UNREACHABLE,
-                             "no rig runs on %s (no control.json there); start reelrigd, or name its folder with --data",
-                             folder != NULL ? folder : ".")
-                   : err;
+        return err == RR_ERR_NOTFOUND ? rr_fail(fault, RR_ERR_UNREACHABLE,
+                                                "no rig runs on %s (no control.json there); start "
+                                                "reelrigd, or name its folder with --data",
+                                                folder != NULL ? folder : ".")
+                                      : err;
     }
     *out = (struct cli_rig){.http = cli_http_new(), .pid = (long)cli_number(json, "pid")};
     snprintf(out->control, sizeof out->control, "%s", cli_text(json, "control"));
@@ -60,8 +60,8 @@ void cli_rig_close(struct cli_rig *rig)
     *rig = (struct cli_rig){0};
 }
 
-static enum rr_err call(struct cli_rig *rig, json_t **out, const char *path, struct cli_request *request,
-                        struct rr_fault *fault)
+static enum rr_err call(struct cli_rig *rig, json_t **out, const char *path,
+                        struct cli_request *request, struct rr_fault *fault)
 {
     char url[1024], authorization[128];
     const char *headers[] = {authorization, "Content-Type: application/octet-stream", NULL};

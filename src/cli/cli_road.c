@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* reelrig road: the main job from end to end, on a rig of its own, with the parts that every user has: reelrigd, publish,
- * watch. Two shards of every tenth segment are spoiled before serving, so that repair is part of the road. */
+/* reelrig road: the main job from end to end, on a rig of its own, with the parts that every user
+ * has: reelrigd, publish, watch. Two shards of every tenth segment are spoiled before serving, so
+ * that repair is part of the road. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -51,7 +52,8 @@ static double seconds_since(uint64_t from_us)
     return (double)(rr_monotonic_us(rr_clock_system()) - from_us) / 1e6;
 }
 
-static void say(const struct road *road, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const struct road *road, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void say(const struct road *road, const char *format, ...)
 {
     char line[512];
@@ -67,7 +69,9 @@ static void pause_ms(unsigned ms)
     nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000L}, NULL);
 }
 
-/* ---- the rig ---------------------------------------------------------------------------------------------------- */
+/* ---- the rig
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static enum rr_err find_programs(struct road *road, struct rr_fault *fault)
 {
@@ -80,7 +84,8 @@ static enum rr_err find_programs(struct road *road, struct rr_fault *fault)
     return RR_OK;
 }
 
-static enum rr_err spawn(pid_t *pid, const char *program, const char *const argv[], int out_fd, struct rr_fault *fault)
+static enum rr_err spawn(pid_t *pid, const char *program, const char *const argv[], int out_fd,
+                         struct rr_fault *fault)
 {
     posix_spawn_file_actions_t actions;
     union {
@@ -103,9 +108,11 @@ static enum rr_err spawn(pid_t *pid, const char *program, const char *const argv
 static enum rr_err start_rig(struct road *road, struct rr_fault *fault)
 {
     char program[RR_PATH_BYTES], control[RR_PATH_BYTES];
-    const char *argv[] = {"reelrigd", "--data", road->data, road->web != NULL ? "--web" : NULL, road->web, NULL};
+    const char *argv[] = {"reelrigd", "--data", road->data, road->web != NULL ? "--web" : NULL,
+                          road->web,  NULL};
     enum rr_err err = rr_make_folders(road->data, fault);
-    if (err != RR_OK || (err = rr_path(program, fault, "%s/reelrigd", road->self_folder)) != RR_OK ||
+    if (err != RR_OK ||
+        (err = rr_path(program, fault, "%s/reelrigd", road->self_folder)) != RR_OK ||
         (err = rr_path(control, fault, "%s/control.json", road->data)) != RR_OK) {
         return err;
     }
@@ -117,7 +124,8 @@ static enum rr_err start_rig(struct road *road, struct rr_fault *fault)
         int status;
         if (waitpid(road->rigd, &status, WNOHANG) == road->rigd) {
             road->rigd = 0;
-            return rr_fail(fault, RR_ERR_STATE, "reelrigd did not start; its last line above says why");
+            return rr_fail(fault, RR_ERR_STATE,
+                           "reelrigd did not start; its last line above says why");
         }
         struct rr_fault ignored;
         if (cli_rig_open(&road->rig, road->data, &ignored) == RR_OK) {
@@ -142,7 +150,8 @@ static void stop_rig(struct road *road)
 
 /* Polls a path of the API until `enough` says so. *out: the last answer, new reference. */
 static enum rr_err wait_for(struct road *road, json_t **out, const char *path, unsigned timeout_ms,
-                            bool (*enough)(const json_t *answer), const char *what, struct rr_fault *fault)
+                            bool (*enough)(const json_t *answer), const char *what,
+                            struct rr_fault *fault)
 {
     for (unsigned waited = 0;; waited += POLL_MS) {
         json_t *answer = NULL;
@@ -156,13 +165,16 @@ static enum rr_err wait_for(struct road *road, json_t **out, const char *path, u
             return rr_fail(fault, RR_ERR_CANCELLED, "stopped while waiting for %s", what);
         }
         if (waited >= timeout_ms) {
-            return rr_fail(fault, RR_ERR_TIMEOUT, "%s did not happen within %u s", what, timeout_ms / 1000);
+            return rr_fail(fault, RR_ERR_TIMEOUT, "%s did not happen within %u s", what,
+                           timeout_ms / 1000);
         }
         pause_ms(POLL_MS);
     }
 }
 
-/* ---- spoiled shards --------------------------------------------------------------------------------------------------- */
+/* ---- spoiled shards
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static enum rr_err flip_byte(const char *path, struct rr_fault *fault)
 {
@@ -218,9 +230,12 @@ static enum rr_err spoil_shards(struct road *road, struct rr_fault *fault)
     return err;
 }
 
-/* ---- the viewer ---------------------------------------------------------------------------------------------------------- */
+/* ---- the viewer
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
-static enum rr_err run_program(struct road *road, json_t **out, const char *const argv[], struct rr_fault *fault)
+static enum rr_err run_program(struct road *road, json_t **out, const char *const argv[],
+                               struct rr_fault *fault)
 {
     char program[RR_PATH_BYTES];
     struct rr_buf text = {0};
@@ -244,7 +259,8 @@ static enum rr_err run_program(struct road *road, json_t **out, const char *cons
         waitpid(pid, &status, 0);
         *out = json_loadb((const char *)text.ptr, text.len, JSON_DISABLE_EOF_CHECK, NULL);
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || *out == NULL) {
-            err = rr_fail(fault, RR_ERR_STATE, "reelrig %s failed: %s", argv[1], cli_text(*out, "message"));
+            err = rr_fail(fault, RR_ERR_STATE, "reelrig %s failed: %s", argv[1],
+                          cli_text(*out, "message"));
             json_decref(*out);
         }
     }
@@ -260,15 +276,18 @@ static bool viewer_funded(const json_t *answer)
 
 static enum rr_err fund_viewer(struct road *road, struct rr_fault *fault)
 {
-    const char *show[] = {"reelrig", "wallet", "show", "--wallet", road->wallet, "--url", road->rig.serve, "--json", NULL};
+    const char *show[] = {"reelrig", "wallet",        "show",   "--wallet", road->wallet,
+                          "--url",   road->rig.serve, "--json", NULL};
     json_t *wallet = NULL, *answer = NULL;
     char body[256];
-    enum rr_err err = wait_for(road, &answer, "wallet", CHAIN_WAIT_MS, viewer_funded, "mining the viewer's coins", fault);
+    enum rr_err err = wait_for(road, &answer, "wallet", CHAIN_WAIT_MS, viewer_funded,
+                               "mining the viewer's coins", fault);
     json_decref(answer);
     if (err != RR_OK || (err = run_program(road, &wallet, show, fault)) != RR_OK) {
         return err;
     }
-    snprintf(body, sizeof body, "{\"to\": \"%.100s\", \"amount\": \"" VIEWER_COINS "\"}", cli_text(wallet, "address"));
+    snprintf(body, sizeof body, "{\"to\": \"%.100s\", \"amount\": \"" VIEWER_COINS "\"}",
+             cli_text(wallet, "address"));
     json_t *sent = NULL;
     if (strtod(cli_text(wallet, "balance"), NULL) < strtod(VIEWER_COINS, NULL) &&
         (err = cli_rig_call(&road->rig, &sent, "wallet/send", body, fault)) == RR_OK) {
@@ -276,7 +295,8 @@ static enum rr_err fund_viewer(struct road *road, struct rr_fault *fault)
             json_decref(wallet);
             wallet = NULL;
             err = run_program(road, &wallet, show, fault);
-            if (err != RR_OK || strtod(cli_text(wallet, "balance"), NULL) >= strtod(VIEWER_COINS, NULL)) {
+            if (err != RR_OK ||
+                strtod(cli_text(wallet, "balance"), NULL) >= strtod(VIEWER_COINS, NULL)) {
                 break;
             }
             pause_ms(500);
@@ -290,11 +310,22 @@ static enum rr_err fund_viewer(struct road *road, struct rr_fault *fault)
 static enum rr_err watch(struct road *road, struct rr_fault *fault)
 {
     const json_t *first = json_array_get(json_object_get(road->job, "renditions"), 0);
-    const char *argv[] = {"reelrig",      "watch",         road->resource_url, "--rendition",   cli_text(first, "name"),
-                          "-o",           road->watched,   "--wallet",         road->wallet,    "--pool-blocks",
-                          POOL_BLOCKS,    "--json",        NULL};
+    const char *argv[] = {"reelrig",
+                          "watch",
+                          road->resource_url,
+                          "--rendition",
+                          cli_text(first, "name"),
+                          "-o",
+                          road->watched,
+                          "--wallet",
+                          road->wallet,
+                          "--pool-blocks",
+                          POOL_BLOCKS,
+                          "--json",
+                          NULL};
     if (argv[4][0] == '\0') {
-        argv[3] = "--json"; /* after a restart the progress is gone: the first rendition is the default */
+        argv[3] =
+            "--json"; /* after a restart the progress is gone: the first rendition is the default */
         argv[4] = "--json";
     }
     unlink(road->watched);
@@ -302,7 +333,8 @@ static enum rr_err watch(struct road *road, struct rr_fault *fault)
     enum rr_err err = run_program(road, &road->watch, argv, fault);
     road->serve_s = seconds_since(from_us);
     if (err == RR_OK) {
-        say(road, "watched %s: %llu segments, %llu units paid, %llu certificates", cli_text(road->watch, "rendition"),
+        say(road, "watched %s: %llu segments, %llu units paid, %llu certificates",
+            cli_text(road->watch, "rendition"),
             (unsigned long long)cli_number(road->watch, "segments"),
             (unsigned long long)cli_number(road->watch, "paid_units"),
             (unsigned long long)cli_number(road->watch, "certificates"));
@@ -310,11 +342,14 @@ static enum rr_err watch(struct road *road, struct rr_fault *fault)
     return err;
 }
 
-/* ---- settlement ------------------------------------------------------------------------------------------------------------ */
+/* ---- settlement
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static bool settled(const json_t *answer)
 {
-    return cli_number(answer, "paid_units") > 0 && cli_number(answer, "settled_units") == cli_number(answer, "paid_units");
+    return cli_number(answer, "paid_units") > 0 &&
+           cli_number(answer, "settled_units") == cli_number(answer, "paid_units");
 }
 
 static bool certified(const json_t *answer)
@@ -330,12 +365,14 @@ static bool repaired(const json_t *answer)
 static enum rr_err settle_and_release(struct road *road, struct rr_fault *fault)
 {
     const char *pool = cli_text(road->watch, "pool");
-    const char *release[] = {"reelrig", "pool",           "release", pool,    "--wallet", road->wallet,
-                             "--url",   road->rig.serve, "--wait",  "--json", NULL};
+    const char *release[] = {"reelrig",  "pool",       "release", pool,
+                             "--wallet", road->wallet, "--url",   road->rig.serve,
+                             "--wait",   "--json",     NULL};
     json_t *answer = NULL;
     enum rr_err err;
     if (cli_number(road->watch, "paid_units") > 0) {
-        err = wait_for(road, &answer, "pools", CHAIN_WAIT_MS, settled, "settlement of what was paid", fault);
+        err = wait_for(road, &answer, "pools", CHAIN_WAIT_MS, settled,
+                       "settlement of what was paid", fault);
         json_decref(answer);
         if (err != RR_OK) {
             return err;
@@ -343,7 +380,8 @@ static enum rr_err settle_and_release(struct road *road, struct rr_fault *fault)
         say(road, "settled on the ledger");
     }
     if (cli_number(road->watch, "certificates") > 0) {
-        err = wait_for(road, &answer, "chain?count=0", CHAIN_WAIT_MS, certified, "a block with certificates", fault);
+        err = wait_for(road, &answer, "chain?count=0", CHAIN_WAIT_MS, certified,
+                       "a block with certificates", fault);
         if (err == RR_OK) {
             say(road, "a block carries the certificates, reputation %.4f",
                 (double)cli_number(answer, "best_reputation_q32") / 4294967296.0);
@@ -359,9 +397,11 @@ static enum rr_err settle_and_release(struct road *road, struct rr_fault *fault)
         return err;
     }
     json_decref(scrubbed);
-    err = wait_for(road, &answer, "store", REPAIR_WAIT_MS, repaired, "repair of the spoiled shards", fault);
+    err = wait_for(road, &answer, "store", REPAIR_WAIT_MS, repaired, "repair of the spoiled shards",
+                   fault);
     if (err == RR_OK) {
-        say(road, "%llu spoiled shards found and rebuilt", (unsigned long long)cli_number(answer, "shards_repaired"));
+        say(road, "%llu spoiled shards found and rebuilt",
+            (unsigned long long)cli_number(answer, "shards_repaired"));
     }
     json_decref(answer);
     if (err == RR_OK && pool[0] != '\0') {
@@ -375,21 +415,26 @@ static enum rr_err settle_and_release(struct road *road, struct rr_fault *fault)
     return err;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static enum rr_err walk(struct road *road, struct rr_fault *fault)
 {
     say(road, "rig %s, control %s", road->rig.serve, road->rig.control);
-    enum rr_err err = cli_publish_follow(&road->rig, &road->job, road->video, NULL, NULL, NULL, fault);
+    enum rr_err err =
+        cli_publish_follow(&road->rig, &road->job, road->video, NULL, NULL, NULL, fault);
     if (err != RR_OK) {
         return err;
     }
     snprintf(road->resource_url, sizeof road->resource_url, "%s/v1/resources/%s", road->rig.serve,
              cli_text(road->job, "resource"));
     say(road, "published: %llu frames, %llu GOPs, %llu proofs checked, %llu failed, %llu shards",
-        (unsigned long long)cli_number(road->job, "frames_in"), (unsigned long long)cli_number(road->job, "gops"),
+        (unsigned long long)cli_number(road->job, "frames_in"),
+        (unsigned long long)cli_number(road->job, "gops"),
         (unsigned long long)cli_number(road->job, "proofs_checked"),
-        (unsigned long long)cli_number(road->job, "proofs_failed"), (unsigned long long)cli_number(road->job, "shards"));
+        (unsigned long long)cli_number(road->job, "proofs_failed"),
+        (unsigned long long)cli_number(road->job, "shards"));
     if ((err = spoil_shards(road, fault)) != RR_OK || (err = fund_viewer(road, fault)) != RR_OK ||
         (err = watch(road, fault)) != RR_OK) {
         return err;
@@ -403,28 +448,32 @@ static json_t *summary(struct road *road, struct rr_fault *fault)
     if (cli_rig_call(&road->rig, &status, "status", NULL, fault) != RR_OK) {
         return NULL;
     }
-    const json_t *chain = json_object_get(status, "chain"), *store = json_object_get(status, "store");
+    const json_t *chain = json_object_get(status, "chain"),
+                 *store = json_object_get(status, "store");
     const json_t *serve = json_object_get(status, "serve"), *pay = json_object_get(status, "pay");
     const json_t *seconds = json_object_get(road->job, "seconds");
     json_t *out = json_pack(
-        "{s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "frames_in",
-        (json_int_t)cli_number(road->job, "frames_in"), "renditions",
+        "{s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
+        "frames_in", (json_int_t)cli_number(road->job, "frames_in"), "renditions",
         (json_int_t)json_array_size(json_object_get(road->job, "renditions")), "gops",
         (json_int_t)cli_number(road->job, "gops"), "frames_out_ok",
         (int)json_is_true(json_object_get(road->job, "frames_out_ok")), "proofs_checked",
         (json_int_t)cli_number(road->job, "proofs_checked"), "proofs_failed",
-        (json_int_t)cli_number(road->job, "proofs_failed"), "shards", (json_int_t)cli_number(store, "shards"),
-        "shards_repaired", (json_int_t)cli_number(store, "shards_repaired"), "served_bytes",
-        (json_int_t)cli_number(serve, "bytes"), "segments_served", (json_int_t)cli_number(serve, "segments"),
-        "paid_units", (json_int_t)cli_number(pay, "paid_units"), "settled_units",
+        (json_int_t)cli_number(road->job, "proofs_failed"), "shards",
+        (json_int_t)cli_number(store, "shards"), "shards_repaired",
+        (json_int_t)cli_number(store, "shards_repaired"), "served_bytes",
+        (json_int_t)cli_number(serve, "bytes"), "segments_served",
+        (json_int_t)cli_number(serve, "segments"), "paid_units",
+        (json_int_t)cli_number(pay, "paid_units"), "settled_units",
         (json_int_t)cli_number(pay, "settled_units"), "certificates",
         (json_int_t)cli_number(chain, "certificates_mined"), "reputation_q32",
-        (json_int_t)cli_number(chain, "best_reputation_q32"), "height", (json_int_t)cli_number(chain, "height"),
-        "state_root", cli_text(chain, "state_root"));
-    json_object_set_new(out, "seconds",
-                        json_pack("{s:f, s:f, s:f, s:f, s:f}", "transcode", cli_real(seconds, "transcode"), "prove",
-                                  cli_real(seconds, "prove"), "store", cli_real(seconds, "store"), "serve",
-                                  road->serve_s, "total", seconds_since(road->started_us)));
+        (json_int_t)cli_number(chain, "best_reputation_q32"), "height",
+        (json_int_t)cli_number(chain, "height"), "state_root", cli_text(chain, "state_root"));
+    json_object_set_new(
+        out, "seconds",
+        json_pack("{s:f, s:f, s:f, s:f, s:f}", "transcode", cli_real(seconds, "transcode"), "prove",
+                  cli_real(seconds, "prove"), "store", cli_real(seconds, "store"), "serve",
+                  road->serve_s, "total", seconds_since(road->started_us)));
     json_decref(status);
     return out;
 }
@@ -446,7 +495,9 @@ static enum rr_err run(struct road *road, struct rr_fault *fault)
     }
     if (!road->once) {
         say(road, "the rig goes on. Page: %s/#token=%s", road->rig.control, road->rig.token);
-        say(road, "HLS: %s/hls/master.m3u8 (paid; the page plays it as the owner). Stop with Ctrl-C.", road->resource_url);
+        say(road,
+            "HLS: %s/hls/master.m3u8 (paid; the page plays it as the owner). Stop with Ctrl-C.",
+            road->resource_url);
     }
     cli_print_json(out);
     json_decref(out);
@@ -461,12 +512,16 @@ int cli_road(int argc, char **argv)
     struct road road = {.data = "run", .started_us = rr_monotonic_us(rr_clock_system())};
     size_t count;
     struct rr_fault fault = {0};
-    const struct cli_option options[] = {{"data", &road.data, NULL}, {"web", &road.web, NULL}, {"once", NULL, &road.once}};
-    if (!cli_options(argc, argv, options, RR_COUNT(options), &road.video, 1, &count) || count != 1) {
+    const struct cli_option options[] = {
+        {"data", &road.data, NULL}, {"web", &road.web, NULL}, {"once", NULL, &road.once}};
+    if (!cli_options(argc, argv, options, RR_COUNT(options), &road.video, 1, &count) ||
+        count != 1) {
         return cli_usage(argv[0]);
     }
     struct stat st;
-    enum rr_err err = stat(road.video, &st) == 0 ? RR_OK : rr_fail_errno(&fault, "cannot read the video %s", road.video);
+    enum rr_err err = stat(road.video, &st) == 0
+                          ? RR_OK
+                          : rr_fail_errno(&fault, "cannot read the video %s", road.video);
     if (err == RR_OK) {
         err = run(&road, &fault);
     }

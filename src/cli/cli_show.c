@@ -15,11 +15,13 @@ struct show {
 static bool read_show(struct show *out, int argc, char **argv)
 {
     const struct cli_option options[] = {{"data", &out->data, NULL}, {"json", NULL, &out->json}};
-    return cli_options(argc, argv, options, RR_COUNT(options), out->words, RR_COUNT(out->words), &out->word_count);
+    return cli_options(argc, argv, options, RR_COUNT(options), out->words, RR_COUNT(out->words),
+                       &out->word_count);
 }
 
 /* Asks, prints as JSON or by `print`, returns the exit status. */
-static int ask(const struct show *show, const char *path, const char *post_body, void (*print)(const json_t *json))
+static int ask(const struct show *show, const char *path, const char *post_body,
+               void (*print)(const json_t *json))
 {
     struct cli_rig rig = {0};
     struct rr_fault fault = {0};
@@ -49,9 +51,9 @@ static double reputation(uint64_t q32)
 static void print_job_line(const json_t *job)
 {
     const char *error = cli_text(job, "error");
-    cli_print("  %s  %-10s %5.1f %%  %6.1f fps  proofs %llu/%llu failed  %s%s%s\n", cli_text(job, "job"),
-              cli_text(job, "stage"), cli_real(job, "percent"), cli_real(job, "fps"),
-              (unsigned long long)cli_number(job, "proofs_failed"),
+    cli_print("  %s  %-10s %5.1f %%  %6.1f fps  proofs %llu/%llu failed  %s%s%s\n",
+              cli_text(job, "job"), cli_text(job, "stage"), cli_real(job, "percent"),
+              cli_real(job, "fps"), (unsigned long long)cli_number(job, "proofs_failed"),
               (unsigned long long)cli_number(job, "proofs_checked"), cli_text(job, "title"),
               error[0] != '\0' ? ": " : "", error);
 }
@@ -66,18 +68,24 @@ static void print_status(const json_t *json)
     cli_print("reelrig %s, up %llu s, data in %s\n", cli_text(json, "version"),
               (unsigned long long)cli_number(json, "uptime_s"), cli_text(json, "data"));
     cli_print("wallet   %s  %s coins\n", cli_text(wallet, "address"), cli_text(wallet, "balance"));
-    cli_print("chain    %s, height %llu, finalized %llu, reputation %.3f, best %.3f, %llu certificates in blocks\n",
+    cli_print("chain    %s, height %llu, finalized %llu, reputation %.3f, best %.3f, %llu "
+              "certificates in blocks\n",
               cli_text(chain, "network"), (unsigned long long)cli_number(chain, "height"),
               (unsigned long long)cli_number(chain, "finalized_height"),
-              reputation(cli_number(chain, "reputation_q32")), reputation(cli_number(chain, "best_reputation_q32")),
+              reputation(cli_number(chain, "reputation_q32")),
+              reputation(cli_number(chain, "best_reputation_q32")),
               (unsigned long long)cli_number(chain, "certificates_mined"));
-    cli_print("hash     %llu H/s (%s)\n", (unsigned long long)cli_number(hash, "hashes_per_s"), cli_text(hash, "device"));
+    cli_print("hash     %llu H/s (%s)\n", (unsigned long long)cli_number(hash, "hashes_per_s"),
+              cli_text(hash, "device"));
     cli_print("store    %llu objects, %llu shards, %.1f MB; repaired %llu, to repair %llu\n",
-              (unsigned long long)cli_number(store, "objects"), (unsigned long long)cli_number(store, "shards"),
-              (double)cli_number(store, "bytes") / 1e6, (unsigned long long)cli_number(store, "shards_repaired"),
+              (unsigned long long)cli_number(store, "objects"),
+              (unsigned long long)cli_number(store, "shards"),
+              (double)cli_number(store, "bytes") / 1e6,
+              (unsigned long long)cli_number(store, "shards_repaired"),
               (unsigned long long)cli_number(store, "repair_queue"));
     cli_print("serve    %s, %llu segments, %.1f MB in %llu requests\n", cli_text(serve, "url"),
-              (unsigned long long)cli_number(serve, "segments"), (double)cli_number(serve, "bytes") / 1e6,
+              (unsigned long long)cli_number(serve, "segments"),
+              (double)cli_number(serve, "bytes") / 1e6,
               (unsigned long long)cli_number(serve, "requests"));
     cli_print("pay      %llu units paid (%s coins), %llu settled (%s coins), %llu certificates\n",
               (unsigned long long)cli_number(pay, "paid_units"), cli_text(pay, "paid"),
@@ -123,10 +131,11 @@ static void print_job(const json_t *job)
     cli_print("  frames in %llu, frames out %s, GOPs %llu, leaves %llu, shards %llu\n",
               (unsigned long long)cli_number(job, "frames_in"),
               json_is_true(json_object_get(job, "frames_out_ok")) ? "equal" : "not checked yet",
-              (unsigned long long)cli_number(job, "gops"), (unsigned long long)cli_number(job, "leaves"),
+              (unsigned long long)cli_number(job, "gops"),
+              (unsigned long long)cli_number(job, "leaves"),
               (unsigned long long)cli_number(job, "shards"));
-    cli_print("  resource %s\n  contract %s\n  proof root %s\n", cli_text(job, "resource"), cli_text(job, "contract"),
-              cli_text(job, "root"));
+    cli_print("  resource %s\n  contract %s\n  proof root %s\n", cli_text(job, "resource"),
+              cli_text(job, "contract"), cli_text(job, "root"));
     cli_print("  seconds: transcode %.1f, prove %.1f, store %.1f\n", cli_real(seconds, "transcode"),
               cli_real(seconds, "prove"), cli_real(seconds, "store"));
 }
@@ -149,8 +158,9 @@ static void print_chain(const json_t *json)
 {
     const json_t *block;
     size_t i;
-    cli_print("%s, height %llu, finalized %llu, state root %s, %llu transactions waiting\n", cli_text(json, "network"),
-              (unsigned long long)cli_number(json, "height"), (unsigned long long)cli_number(json, "finalized_height"),
+    cli_print("%s, height %llu, finalized %llu, state root %s, %llu transactions waiting\n",
+              cli_text(json, "network"), (unsigned long long)cli_number(json, "height"),
+              (unsigned long long)cli_number(json, "finalized_height"),
               cli_text(json, "state_root"), (unsigned long long)cli_number(json, "mempool"));
     json_array_foreach(json_object_get(json, "blocks"), i, block)
     {
@@ -166,14 +176,17 @@ static void print_block(const json_t *json)
 {
     const json_t *tx;
     size_t i;
-    cli_print("block %llu  %s\n  parent %s\n  state root %s\n  difficulty %llu, service %llu ms, reputation %.3f\n",
-              (unsigned long long)cli_number(json, "height"), cli_text(json, "hash"), cli_text(json, "parent"),
-              cli_text(json, "state_root"), (unsigned long long)cli_number(json, "difficulty"),
-              (unsigned long long)cli_number(json, "service_ms"), reputation(cli_number(json, "reputation_q32")));
+    cli_print("block %llu  %s\n  parent %s\n  state root %s\n  difficulty %llu, service %llu ms, "
+              "reputation %.3f\n",
+              (unsigned long long)cli_number(json, "height"), cli_text(json, "hash"),
+              cli_text(json, "parent"), cli_text(json, "state_root"),
+              (unsigned long long)cli_number(json, "difficulty"),
+              (unsigned long long)cli_number(json, "service_ms"),
+              reputation(cli_number(json, "reputation_q32")));
     json_array_foreach(json_object_get(json, "transactions"), i, tx)
     {
-        cli_print("  %-14s %s  from %s, fee %s\n", cli_text(tx, "type"), cli_text(tx, "id"), cli_text(tx, "sender"),
-                  cli_text(tx, "fee"));
+        cli_print("  %-14s %s  from %s, fee %s\n", cli_text(tx, "type"), cli_text(tx, "id"),
+                  cli_text(tx, "sender"), cli_text(tx, "fee"));
     }
 }
 
@@ -204,20 +217,23 @@ int cli_chain(int argc, char **argv)
 
 static void print_pool(const json_t *pool)
 {
-    cli_print("  %.16s  deposit %s, left %s, collateral %s, settled here %s, ends at %llu, owner %s\n",
-              cli_text(pool, "pool"), cli_text(pool, "deposit"), cli_text(pool, "deposit_left"),
-              cli_text(pool, "collateral"), cli_text(pool, "settled_here"),
-              (unsigned long long)cli_number(pool, "end_height"), cli_text(pool, "owner"));
+    cli_print(
+        "  %.16s  deposit %s, left %s, collateral %s, settled here %s, ends at %llu, owner %s\n",
+        cli_text(pool, "pool"), cli_text(pool, "deposit"), cli_text(pool, "deposit_left"),
+        cli_text(pool, "collateral"), cli_text(pool, "settled_here"),
+        (unsigned long long)cli_number(pool, "end_height"), cli_text(pool, "owner"));
 }
 
 static void print_pools(const json_t *json)
 {
     const json_t *row;
     size_t i;
-    cli_print("%llu sessions; %llu units paid (%s coins), %llu settled (%s coins), %llu certificates\n",
-              (unsigned long long)cli_number(json, "sessions"), (unsigned long long)cli_number(json, "paid_units"),
-              cli_text(json, "paid"), (unsigned long long)cli_number(json, "settled_units"), cli_text(json, "settled"),
-              (unsigned long long)cli_number(json, "certificates"));
+    cli_print(
+        "%llu sessions; %llu units paid (%s coins), %llu settled (%s coins), %llu certificates\n",
+        (unsigned long long)cli_number(json, "sessions"),
+        (unsigned long long)cli_number(json, "paid_units"), cli_text(json, "paid"),
+        (unsigned long long)cli_number(json, "settled_units"), cli_text(json, "settled"),
+        (unsigned long long)cli_number(json, "certificates"));
     cli_print("pools on the ledger\n");
     json_array_foreach(json_object_get(json, "pools"), i, row)
     {
@@ -227,8 +243,8 @@ static void print_pools(const json_t *json)
     json_array_foreach(json_object_get(json, "sales"), i, row)
     {
         cli_print("  %.16s  %llu units at %s, paid %s, settled %s\n", cli_text(row, "pool"),
-                  (unsigned long long)cli_number(row, "units"), cli_text(row, "unit_price"), cli_text(row, "paid"),
-                  cli_text(row, "settled"));
+                  (unsigned long long)cli_number(row, "units"), cli_text(row, "unit_price"),
+                  cli_text(row, "paid"), cli_text(row, "settled"));
     }
 }
 
@@ -263,13 +279,17 @@ int cli_pool(int argc, char **argv)
 
 static void print_store(const json_t *json)
 {
-    cli_print("%llu objects in %llu shards, %.1f MB; missing %llu, damaged %llu, repaired %llu, to repair %llu; "
+    cli_print("%llu objects in %llu shards, %.1f MB; missing %llu, damaged %llu, repaired %llu, to "
+              "repair %llu; "
               "%.1f GB free\n",
-              (unsigned long long)cli_number(json, "objects"), (unsigned long long)cli_number(json, "shards"),
-              (double)cli_number(json, "bytes") / 1e6, (unsigned long long)cli_number(json, "shards_missing"),
+              (unsigned long long)cli_number(json, "objects"),
+              (unsigned long long)cli_number(json, "shards"),
+              (double)cli_number(json, "bytes") / 1e6,
+              (unsigned long long)cli_number(json, "shards_missing"),
               (unsigned long long)cli_number(json, "shards_damaged"),
               (unsigned long long)cli_number(json, "shards_repaired"),
-              (unsigned long long)cli_number(json, "repair_queue"), (double)cli_number(json, "free_bytes") / 1e9);
+              (unsigned long long)cli_number(json, "repair_queue"),
+              (double)cli_number(json, "free_bytes") / 1e9);
 }
 
 static void print_objects(const json_t *json)
@@ -279,7 +299,8 @@ static void print_objects(const json_t *json)
     json_array_foreach(json_object_get(json, "objects"), i, row)
     {
         cli_print("  %s  %10llu bytes  %llu+%llu%s\n", cli_text(row, "object"),
-                  (unsigned long long)cli_number(row, "bytes"), (unsigned long long)cli_number(row, "k"),
+                  (unsigned long long)cli_number(row, "bytes"),
+                  (unsigned long long)cli_number(row, "k"),
                   (unsigned long long)cli_number(row, "m"),
                   json_is_true(json_object_get(row, "original")) ? "  original" : "");
     }

@@ -5,10 +5,11 @@
 #include <string.h>
 
 #define PUZZLES_MAX       64
-#define SHARE_PERCENT     50            /* of one core: the viewer is watching */
-#define DATASET_BYTES_MAX (64u << 20)   /* larger ones are searched light */
-/* Hashes beyond what s asks for: the best of n is worth q = n on average, but half of the time less than 1.44 n. */
-#define EFFORT            2
+#define SHARE_PERCENT     50          /* of one core: the viewer is watching */
+#define DATASET_BYTES_MAX (64u << 20) /* larger ones are searched light */
+/* Hashes beyond what s asks for: the best of n is worth q = n on average, but half of the time less
+ * than 1.44 n. */
+#define EFFORT 2
 
 struct puzzle {
     struct cli_solver *solver;
@@ -28,8 +29,8 @@ struct cli_solver {
     uint32_t accepted;
 };
 
-enum rr_err cli_solver_start(struct cli_solver **out, struct cli_viewer *viewer, const struct rr_pubkey *cacher,
-                             struct rr_fault *fault)
+enum rr_err cli_solver_start(struct cli_solver **out, struct cli_viewer *viewer,
+                             const struct rr_pubkey *cacher, struct rr_fault *fault)
 {
     struct cli_solver *solver = rr_alloc(sizeof *solver);
     struct rr_hash_params params = {.cache_items = viewer->genesis.cache_items,
@@ -68,7 +69,8 @@ void cli_solver_offer(struct cli_solver *solver, const char *text)
     struct rr_puzzle_offer offer;
     struct rr_hash32 header_hash;
     if (text[0] == '\0' || rr_puzzle_offer_parse(&offer, rr_slice_str(text), NULL) != RR_OK ||
-        solver->count == PUZZLES_MAX || offer.s != solver->viewer->genesis.certificate_hashes_per_s ||
+        solver->count == PUZZLES_MAX ||
+        offer.s != solver->viewer->genesis.certificate_hashes_per_s ||
         offer.d != solver->viewer->genesis.puzzle_blocks) {
         return;
     }
@@ -79,11 +81,12 @@ void cli_solver_offer(struct cli_solver *solver, const char *text)
     }
     struct puzzle *puzzle = &solver->puzzles[solver->count];
     *puzzle = (struct puzzle){.solver = solver, .offer = offer};
-    puzzle->certificate = (struct rr_certificate){.chain_id = rr_genesis_chain_id(&solver->viewer->genesis),
-                                                  .cacher = *solver->cacher,
-                                                  .viewer = solver->viewer->public_key,
-                                                  .block_height = offer.block_height,
-                                                  .block_hash = offer.block_hash};
+    puzzle->certificate =
+        (struct rr_certificate){.chain_id = rr_genesis_chain_id(&solver->viewer->genesis),
+                                .cacher = *solver->cacher,
+                                .viewer = solver->viewer->public_key,
+                                .block_height = offer.block_height,
+                                .block_hash = offer.block_hash};
     rr_certificate_work_hash(&header_hash, &puzzle->certificate);
     uint64_t expected = (uint64_t)offer.s * offer.d * solver->viewer->genesis.block_ms / 1000;
     struct rr_hash_job job = {.kind = RR_HASH_ARGMIN, .nonce_count = EFFORT * expected + 1};
@@ -119,8 +122,8 @@ static enum rr_err send_all(struct cli_solver *solver, struct rr_fault *fault)
         return RR_OK;
     }
     rr_certificates_encode(&body, certificates, count);
-    enum rr_err err = cli_viewer_post(solver->viewer, &response, "the certificates", "/v1/certificates",
-                                      rr_buf_slice(&body), fault);
+    enum rr_err err = cli_viewer_post(solver->viewer, &response, "the certificates",
+                                      "/v1/certificates", rr_buf_slice(&body), fault);
     if (err == RR_OK && (err = cli_response_json(&response, &json, fault)) == RR_OK) {
         solver->accepted = (uint32_t)cli_number(json, "accepted");
     }

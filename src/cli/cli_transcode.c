@@ -24,7 +24,8 @@ static void show_progress(void *ctx, const struct rr_transcode_progress *progres
 {
     struct progress_ctx *show = ctx;
     uint64_t now_us = rr_monotonic_us(rr_clock_system());
-    cli_progress("%5.1f %%  %.1f fps  %.0f s to go", progress->percent, progress->fps, progress->eta_s);
+    cli_progress("%5.1f %%  %.1f fps  %.0f s to go", progress->percent, progress->fps,
+                 progress->eta_s);
     if (!show->json || now_us < show->next_us) {
         return;
     }
@@ -32,11 +33,13 @@ static void show_progress(void *ctx, const struct rr_transcode_progress *progres
     json_t *renditions = json_array();
     for (uint32_t i = 0; i < progress->rendition_count; i++) {
         const struct rr_transcode_rendition_progress *r = &progress->renditions[i];
-        json_array_append_new(renditions, json_pack("{s:s, s:I, s:I, s:f}", "name", r->name, "gops_done", (json_int_t)r->gops_done,
-                                                    "gops", (json_int_t)r->gops, "fps", r->fps));
+        json_array_append_new(renditions, json_pack("{s:s, s:I, s:I, s:f}", "name", r->name,
+                                                    "gops_done", (json_int_t)r->gops_done, "gops",
+                                                    (json_int_t)r->gops, "fps", r->fps));
     }
-    json_t *out = json_pack("{s:s, s:f, s:f, s:f, s:o}", "event", "progress", "percent", progress->percent, "fps", progress->fps,
-                            "eta_s", progress->eta_s, "renditions", renditions);
+    json_t *out =
+        json_pack("{s:s, s:f, s:f, s:f, s:o}", "event", "progress", "percent", progress->percent,
+                  "fps", progress->fps, "eta_s", progress->eta_s, "renditions", renditions);
     cli_print_json(out);
     json_decref(out);
 }
@@ -47,10 +50,10 @@ static json_t *rendition_json(const struct rr_transcode_rendition *rendition)
     for (uint32_t i = 0; i < rendition->segment_count; i++) {
         bytes += rendition->segments[i].bytes;
     }
-    return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I}", "name", rendition->info.name, "codecs", rendition->info.codecs,
-                     "width", (int)rendition->info.width, "height", (int)rendition->info.height, "segments",
-                     (json_int_t)rendition->segment_count, "frames", (json_int_t)rendition->frames_out, "bytes",
-                     (json_int_t)bytes);
+    return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I}", "name", rendition->info.name, "codecs",
+                     rendition->info.codecs, "width", (int)rendition->info.width, "height",
+                     (int)rendition->info.height, "segments", (json_int_t)rendition->segment_count,
+                     "frames", (json_int_t)rendition->frames_out, "bytes", (json_int_t)bytes);
 }
 
 static void print_result(const struct rr_transcode_result *result, const char *folder, bool json)
@@ -60,10 +63,11 @@ static void print_result(const struct rr_transcode_result *result, const char *f
         json_array_append_new(list, rendition_json(&result->renditions[i]));
     }
     if (json) {
-        json_t *out = json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:I, s:f}", "event", "done", "folder", folder, "renditions", list,
-                                "frames_in", (json_int_t)result->frames_in, "frames_out_ok", (int)result->frames_out_ok, "gops",
-                                (json_int_t)result->gops, "concealed", (json_int_t)result->concealed, "seconds",
-                                result->seconds);
+        json_t *out =
+            json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:I, s:f}", "event", "done", "folder", folder,
+                      "renditions", list, "frames_in", (json_int_t)result->frames_in,
+                      "frames_out_ok", (int)result->frames_out_ok, "gops", (json_int_t)result->gops,
+                      "concealed", (json_int_t)result->concealed, "seconds", result->seconds);
         cli_print_json(out);
         json_decref(out);
         return;
@@ -73,14 +77,16 @@ static void print_result(const struct rr_transcode_result *result, const char *f
     json_array_foreach(list, i, row)
     {
         cli_print("  %-8s %4llux%-4llu %-14s %llu segments, %.1f MB\n", cli_text(row, "name"),
-                  (unsigned long long)cli_number(row, "width"), (unsigned long long)cli_number(row, "height"),
-                  cli_text(row, "codecs"), (unsigned long long)cli_number(row, "segments"),
+                  (unsigned long long)cli_number(row, "width"),
+                  (unsigned long long)cli_number(row, "height"), cli_text(row, "codecs"),
+                  (unsigned long long)cli_number(row, "segments"),
                   (double)cli_number(row, "bytes") / 1e6);
     }
-    cli_print("%s/master.m3u8: %llu frames in %.1f s", folder, (unsigned long long)result->frames_in, result->seconds);
+    cli_print("%s/master.m3u8: %llu frames in %.1f s", folder,
+              (unsigned long long)result->frames_in, result->seconds);
     if (result->concealed > 0) {
-        cli_print("; damage concealed in %llu pictures, first in GOP %u", (unsigned long long)result->concealed,
-                  (unsigned)result->first_damage);
+        cli_print("; damage concealed in %llu pictures, first in GOP %u",
+                  (unsigned long long)result->concealed, (unsigned)result->first_damage);
     }
     cli_print("\n");
     json_decref(list);
@@ -104,28 +110,32 @@ int cli_transcode(int argc, char **argv)
     const char *gop_ms = "2000", *crf = "23", *audio_kbps = "128", *workers = "0";
     bool json = false;
     size_t count;
-    const struct cli_option options[] = {{"o", &folder, NULL},          {"ladder", &ladder, NULL},
-                                         {"preset", &preset, NULL},     {"gop-ms", &gop_ms, NULL},
-                                         {"crf", &crf, NULL},           {"audio-kbps", &audio_kbps, NULL},
-                                         {"workers", &workers, NULL},   {"json", NULL, &json}};
+    const struct cli_option options[] = {
+        {"o", &folder, NULL},        {"ladder", &ladder, NULL}, {"preset", &preset, NULL},
+        {"gop-ms", &gop_ms, NULL},   {"crf", &crf, NULL},       {"audio-kbps", &audio_kbps, NULL},
+        {"workers", &workers, NULL}, {"json", NULL, &json}};
     uint64_t gop_value, crf_value, audio_value, workers_value;
-    if (!cli_options(argc, argv, options, RR_COUNT(options), &in, 1, &count) || count != 1 || folder == NULL ||
-        !read_number(gop_ms, 10000, &gop_value) || !read_number(crf, 51, &crf_value) ||
-        !read_number(audio_kbps, 512, &audio_value) || !read_number(workers, 256, &workers_value)) {
+    if (!cli_options(argc, argv, options, RR_COUNT(options), &in, 1, &count) || count != 1 ||
+        folder == NULL || !read_number(gop_ms, 10000, &gop_value) ||
+        !read_number(crf, 51, &crf_value) || !read_number(audio_kbps, 512, &audio_value) ||
+        !read_number(workers, 256, &workers_value)) {
         return cli_usage(argv[0]);
     }
     struct rr_fault fault = {0};
     struct rr_transcode_result result = {0};
     struct progress_ctx show = {.json = json};
-    struct rr_transcode_options job = {.gop_ms = (uint32_t)gop_value, .crf = (uint16_t)crf_value,
-                                       .audio_bps = (uint32_t)audio_value * 1000, .workers = (unsigned)workers_value,
+    struct rr_transcode_options job = {.gop_ms = (uint32_t)gop_value,
+                                       .crf = (uint16_t)crf_value,
+                                       .audio_bps = (uint32_t)audio_value * 1000,
+                                       .workers = (unsigned)workers_value,
                                        .preset = preset};
     struct sigaction action = {.sa_handler = cancel};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     enum rr_err err = ladder != NULL ? rr_ladder_parse(&job.ladder, ladder, &fault) : RR_OK;
     if (err == RR_OK) {
-        err = rr_transcode_to_folder(&result, folder, in, &job, show_progress, &show, &cancelled, &fault);
+        err = rr_transcode_to_folder(&result, folder, in, &job, show_progress, &show, &cancelled,
+                                     &fault);
     }
     cli_progress("%s", "");
     if (err != RR_OK) {

@@ -7,17 +7,18 @@
 #include <string.h>
 #include <time.h>
 
-#define POLL_MS         200
-#define RELEASE_WAIT_S  (14u * 24 * 3600)
-#define FEE_TX_BYTES    512 /* above any transaction a viewer makes */
+#define POLL_MS        200
+#define RELEASE_WAIT_S (14u * 24 * 3600)
+#define FEE_TX_BYTES   512 /* above any transaction a viewer makes */
 
 static void pause_ms(unsigned ms)
 {
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000L}, NULL);
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000L},
+              NULL);
 }
 
-enum rr_err cli_viewer_path(const struct cli_viewer *viewer, char out[static RR_PATH_BYTES], struct rr_fault *fault,
-                            const char *format, ...)
+enum rr_err cli_viewer_path(const struct cli_viewer *viewer, char out[static RR_PATH_BYTES],
+                            struct rr_fault *fault, const char *format, ...)
 {
     char name[512];
     va_list args;
@@ -28,10 +29,11 @@ enum rr_err cli_viewer_path(const struct cli_viewer *viewer, char out[static RR_
     return rr_path(out, fault, "%s/%s", viewer->folder, name);
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * --------------------------------------------------------------------------------------------- */
 
-enum rr_err cli_viewer_get(struct cli_viewer *viewer, struct cli_response *out, const char *what, struct rr_fault *fault,
-                           const char *format, ...)
+enum rr_err cli_viewer_get(struct cli_viewer *viewer, struct cli_response *out, const char *what,
+                           struct rr_fault *fault, const char *format, ...)
 {
     char url[1024];
     int base = snprintf(url, sizeof url, "%s", viewer->base);
@@ -46,8 +48,8 @@ enum rr_err cli_viewer_get(struct cli_viewer *viewer, struct cli_response *out, 
     return err != RR_OK ? err : cli_response_check(out, what, fault);
 }
 
-enum rr_err cli_viewer_post(struct cli_viewer *viewer, struct cli_response *out, const char *what, const char *path,
-                            struct rr_slice body, struct rr_fault *fault)
+enum rr_err cli_viewer_post(struct cli_viewer *viewer, struct cli_response *out, const char *what,
+                            const char *path, struct rr_slice body, struct rr_fault *fault)
 {
     char url[1024];
     static const char *const headers[] = {"Content-Type: application/octet-stream", NULL};
@@ -58,13 +60,17 @@ enum rr_err cli_viewer_post(struct cli_viewer *viewer, struct cli_response *out,
     return err != RR_OK ? err : cli_response_check(out, what, fault);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------- */
+/* ---- opening
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static enum rr_err set_base(struct cli_viewer *viewer, const char *url, struct rr_fault *fault)
 {
     const char *host = strstr(url, "://");
     if (host == NULL || (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)) {
-        return rr_fail(fault, RR_ERR_USAGE, "'%s' is not an address; http://HOST:PORT/v1/resources/ID was expected", url);
+        return rr_fail(fault, RR_ERR_USAGE,
+                       "'%s' is not an address; http://HOST:PORT/v1/resources/ID was expected",
+                       url);
     }
     size_t len = (size_t)(host + 3 - url) + strcspn(host + 3, "/?#");
     if (len >= sizeof viewer->base) {
@@ -93,7 +99,9 @@ static enum rr_err pin_genesis(struct cli_viewer *viewer, struct rr_fault *fault
     struct cli_response response = {0};
     struct rr_buf kept = {0};
     enum rr_err err = cli_viewer_path(viewer, path, fault, "genesis");
-    if (err != RR_OK || (err = cli_viewer_get(viewer, &response, "the network's genesis", fault, "/v1/ledger/genesis")) != RR_OK ||
+    if (err != RR_OK ||
+        (err = cli_viewer_get(viewer, &response, "the network's genesis", fault,
+                              "/v1/ledger/genesis")) != RR_OK ||
         (err = rr_genesis_decode(&viewer->genesis, rr_buf_slice(&response.body), fault)) != RR_OK) {
         goto out;
     }
@@ -103,7 +111,8 @@ static enum rr_err pin_genesis(struct cli_viewer *viewer, struct rr_fault *fault
         err = rr_file_write(path, rr_buf_slice(&response.body), 0600, fault);
     } else if (err == RR_OK && !rr_slice_equal(rr_buf_slice(&kept), rr_buf_slice(&response.body))) {
         err = rr_fail(fault, RR_ERR_TRUST,
-                      "%s is on the network '%s', the wallet in %s on another; use another --wallet folder for it",
+                      "%s is on the network '%s', the wallet in %s on another; use another "
+                      "--wallet folder for it",
                       viewer->base, viewer->genesis.name, viewer->folder);
     }
 out:
@@ -117,7 +126,8 @@ static enum rr_err load_trusted(struct cli_viewer *viewer, struct rr_fault *faul
     char path[RR_PATH_BYTES];
     struct rr_buf bytes = {0};
     enum rr_err err = cli_viewer_path(viewer, path, fault, "trusted");
-    if (err == RR_OK && (err = rr_file_read(&bytes, path, RR_HEADER_BYTES_MAX + 8, fault)) == RR_OK) {
+    if (err == RR_OK &&
+        (err = rr_file_read(&bytes, path, RR_HEADER_BYTES_MAX + 8, fault)) == RR_OK) {
         struct rr_reader reader = rr_reader_of(rr_buf_slice(&bytes));
         viewer->anchor_ms = rr_read_u64(&reader);
         err = rr_header_decode(&viewer->trusted, rr_slice_of(reader.ptr, reader.len), fault);
@@ -129,15 +139,16 @@ static enum rr_err load_trusted(struct cli_viewer *viewer, struct rr_fault *faul
     return err;
 }
 
-enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const char *url, struct rr_fault *fault)
+enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const char *url,
+                            struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     *out = (struct cli_viewer){.http = cli_http_new()};
     enum rr_err err = set_base(out, url, fault);
     if (err != RR_OK || (err = set_folder(out, folder, fault)) != RR_OK ||
         (err = cli_viewer_path(out, path, fault, "viewer.key")) != RR_OK ||
-        (err = rr_seckey_load(&out->key, path, fault)) != RR_OK || (err = pin_genesis(out, fault)) != RR_OK ||
-        (err = load_trusted(out, fault)) != RR_OK) {
+        (err = rr_seckey_load(&out->key, path, fault)) != RR_OK ||
+        (err = pin_genesis(out, fault)) != RR_OK || (err = load_trusted(out, fault)) != RR_OK) {
         goto fail;
     }
     struct rr_hash_params params = {.cache_items = out->genesis.cache_items,
@@ -162,13 +173,16 @@ void cli_viewer_close(struct cli_viewer *viewer)
     *viewer = (struct cli_viewer){0};
 }
 
-/* ---- ledger ---------------------------------------------------------------------------------------------------- */
+/* ---- ledger
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 enum rr_err cli_viewer_tip(struct cli_viewer *viewer, uint64_t *height, struct rr_fault *fault)
 {
     struct cli_response response = {0};
     json_t *json = NULL;
-    enum rr_err err = cli_viewer_get(viewer, &response, "the ledger's tip", fault, "/v1/ledger/tip");
+    enum rr_err err =
+        cli_viewer_get(viewer, &response, "the ledger's tip", fault, "/v1/ledger/tip");
     if (err == RR_OK && (err = cli_response_json(&response, &json, fault)) == RR_OK) {
         *height = cli_number(json, "height");
     }
@@ -177,14 +191,15 @@ enum rr_err cli_viewer_tip(struct cli_viewer *viewer, uint64_t *height, struct r
     return err;
 }
 
-enum rr_err cli_viewer_balance(struct cli_viewer *viewer, struct rr_coin *balance, uint64_t *next_sequence,
-                               struct rr_fault *fault)
+enum rr_err cli_viewer_balance(struct cli_viewer *viewer, struct rr_coin *balance,
+                               uint64_t *next_sequence, struct rr_fault *fault)
 {
     struct cli_response response = {0};
     json_t *json = NULL;
     char key[65];
     rr_hex(key, viewer->public_key.bytes, 32);
-    enum rr_err err = cli_viewer_get(viewer, &response, "the account", fault, "/v1/ledger/account/%s", key);
+    enum rr_err err =
+        cli_viewer_get(viewer, &response, "the account", fault, "/v1/ledger/account/%s", key);
     if (err == RR_OK && (err = cli_response_json(&response, &json, fault)) == RR_OK) {
         char *end;
         const char *units = cli_text(json, "balance_units");
@@ -217,33 +232,36 @@ enum rr_err cli_viewer_sign(struct cli_viewer *viewer, struct rr_tx *tx, struct 
     return RR_OK;
 }
 
-enum rr_err cli_viewer_submit(struct cli_viewer *viewer, const struct rr_tx *tx, struct rr_fault *fault)
+enum rr_err cli_viewer_submit(struct cli_viewer *viewer, const struct rr_tx *tx,
+                              struct rr_fault *fault)
 {
     struct rr_buf bytes = {0};
     struct cli_response response = {0};
     rr_tx_encode(&bytes, tx);
-    enum rr_err err = cli_viewer_post(viewer, &response, "the transaction", "/v1/ledger/transactions",
-                                      rr_buf_slice(&bytes), fault);
+    enum rr_err err = cli_viewer_post(viewer, &response, "the transaction",
+                                      "/v1/ledger/transactions", rr_buf_slice(&bytes), fault);
     cli_response_clear(&response);
     rr_buf_clear(&bytes);
     return err;
 }
 
-static enum rr_err find_tx(struct cli_viewer *viewer, const struct rr_tx *tx, bool *found, struct rr_fault *fault)
+static enum rr_err find_tx(struct cli_viewer *viewer, const struct rr_tx *tx, bool *found,
+                           struct rr_fault *fault)
 {
     struct cli_response response = {0};
     struct rr_hash32 id;
     char text[65];
     rr_tx_id(&id, tx);
     rr_hex(text, id.bytes, 32);
-    enum rr_err err = cli_viewer_get(viewer, &response, "the transaction", fault, "/v1/ledger/transactions/%s", text);
+    enum rr_err err = cli_viewer_get(viewer, &response, "the transaction", fault,
+                                     "/v1/ledger/transactions/%s", text);
     *found = err == RR_OK;
     cli_response_clear(&response);
     return err == RR_ERR_NOTFOUND ? RR_OK : err;
 }
 
-enum rr_err cli_viewer_wait_tx(struct cli_viewer *viewer, const struct rr_tx *tx, unsigned timeout_s,
-                               struct rr_fault *fault)
+enum rr_err cli_viewer_wait_tx(struct cli_viewer *viewer, const struct rr_tx *tx,
+                               unsigned timeout_s, struct rr_fault *fault)
 {
     uint64_t until_us = rr_monotonic_us(rr_clock_system()) + (uint64_t)timeout_s * 1000000;
     for (unsigned round = 0;; round++) {
@@ -252,22 +270,24 @@ enum rr_err cli_viewer_wait_tx(struct cli_viewer *viewer, const struct rr_tx *tx
         if (err != RR_OK || found) {
             return err;
         }
-        /* Sent again now and then: a rig that was restarted may have lost what it had not acknowledged. */
+        /* Sent again now and then: a rig that was restarted may have lost what it had not
+         * acknowledged. */
         if (round % 25 == 0 && (err = cli_viewer_submit(viewer, tx, fault)) != RR_OK) {
             struct rr_fault ignored;
             enum rr_err again = find_tx(viewer, tx, &found, &ignored);
             return again == RR_OK && found ? RR_OK : err;
         }
         if (rr_monotonic_us(rr_clock_system()) > until_us) {
-            return rr_fail(fault, RR_ERR_TIMEOUT, "the transaction is in no block after %u s; does the rig mine?",
+            return rr_fail(fault, RR_ERR_TIMEOUT,
+                           "the transaction is in no block after %u s; does the rig mine?",
                            timeout_s);
         }
         pause_ms(POLL_MS);
     }
 }
 
-enum rr_err cli_viewer_prove_tx(struct cli_viewer *viewer, struct rr_buf *proof_bytes, const struct rr_tx *tx,
-                                uint64_t *height, struct rr_fault *fault)
+enum rr_err cli_viewer_prove_tx(struct cli_viewer *viewer, struct rr_buf *proof_bytes,
+                                const struct rr_tx *tx, uint64_t *height, struct rr_fault *fault)
 {
     struct cli_response response = {0};
     struct rr_tx_proof proof = {0};
@@ -276,9 +296,11 @@ enum rr_err cli_viewer_prove_tx(struct cli_viewer *viewer, struct rr_buf *proof_
     struct rr_buf header = {0};
     rr_tx_id(&id, tx);
     rr_hex(text, id.bytes, 32);
-    enum rr_err err = cli_viewer_get(viewer, &response, "the proof", fault, "/v1/ledger/proof/%s?from=%llu", text,
-                                     (unsigned long long)viewer->trusted.height);
-    if (err != RR_OK || (err = rr_tx_proof_decode(&proof, rr_buf_slice(&response.body), fault)) != RR_OK) {
+    enum rr_err err =
+        cli_viewer_get(viewer, &response, "the proof", fault, "/v1/ledger/proof/%s?from=%llu", text,
+                       (unsigned long long)viewer->trusted.height);
+    if (err != RR_OK ||
+        (err = rr_tx_proof_decode(&proof, rr_buf_slice(&response.body), fault)) != RR_OK) {
         goto out;
     }
     rr_tx_id(&proved, &proof.tx);
@@ -287,8 +309,8 @@ enum rr_err cli_viewer_prove_tx(struct cli_viewer *viewer, struct rr_buf *proof_
         goto out;
     }
     uint64_t anchor_ms = viewer->trusted.height == 0 ? proof.headers[0].time_ms : viewer->anchor_ms;
-    err = rr_rule_check_proof(&viewer->genesis, &proof, &viewer->trusted, anchor_ms, rr_hash_light_work, viewer->light,
-                              fault);
+    err = rr_rule_check_proof(&viewer->genesis, &proof, &viewer->trusted, anchor_ms,
+                              rr_hash_light_work, viewer->light, fault);
     if (err != RR_OK || (err = cli_viewer_path(viewer, path, fault, "trusted")) != RR_OK) {
         goto out;
     }
@@ -309,16 +331,19 @@ out:
     return err;
 }
 
-/* ---- release ------------------------------------------------------------------------------------------------------- */
+/* ---- release
+ * -------------------------------------------------------------------------------------------------------
+ */
 
-static enum rr_err pool_end(struct cli_viewer *viewer, const struct rr_hash32 *pool_id, bool *gone, uint64_t *end_height,
-                            struct rr_fault *fault)
+static enum rr_err pool_end(struct cli_viewer *viewer, const struct rr_hash32 *pool_id, bool *gone,
+                            uint64_t *end_height, struct rr_fault *fault)
 {
     struct cli_response response = {0};
     json_t *json = NULL;
     char text[65];
     rr_hex(text, pool_id->bytes, 32);
-    enum rr_err err = cli_viewer_get(viewer, &response, "the pool", fault, "/v1/ledger/pools/%s", text);
+    enum rr_err err =
+        cli_viewer_get(viewer, &response, "the pool", fault, "/v1/ledger/pools/%s", text);
     *gone = err == RR_ERR_NOTFOUND;
     if (err == RR_OK && (err = cli_response_json(&response, &json, fault)) == RR_OK) {
         *end_height = cli_number(json, "end_height");
@@ -328,7 +353,8 @@ static enum rr_err pool_end(struct cli_viewer *viewer, const struct rr_hash32 *p
     return *gone ? RR_OK : err;
 }
 
-enum rr_err cli_viewer_release(struct cli_viewer *viewer, const struct rr_hash32 *pool_id, bool wait, struct rr_fault *fault)
+enum rr_err cli_viewer_release(struct cli_viewer *viewer, const struct rr_hash32 *pool_id,
+                               bool wait, struct rr_fault *fault)
 {
     bool gone;
     uint64_t end_height = 0, height = 0;
@@ -339,11 +365,13 @@ enum rr_err cli_viewer_release(struct cli_viewer *viewer, const struct rr_hash32
     uint64_t due = end_height + 2 * (uint64_t)viewer->genesis.checkpoint_blocks + 1;
     while ((err = cli_viewer_tip(viewer, &height, fault)) == RR_OK && height < due) {
         if (!wait) {
-            return rr_fail(fault, RR_ERR_STATE, "the pool can be released from block %llu on; it is block %llu now "
-                           "(--wait waits)", (unsigned long long)due, (unsigned long long)height);
+            return rr_fail(fault, RR_ERR_STATE,
+                           "the pool can be released from block %llu on; it is block %llu now "
+                           "(--wait waits)",
+                           (unsigned long long)due, (unsigned long long)height);
         }
-        cli_progress("waiting for block %llu to release the pool, now %llu", (unsigned long long)due,
-                     (unsigned long long)height);
+        cli_progress("waiting for block %llu to release the pool, now %llu",
+                     (unsigned long long)due, (unsigned long long)height);
         pause_ms(POLL_MS);
     }
     cli_progress("%s", "");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A viewer: its wallet folder, and the ledger as a rig's serving port shows it. Trusts nothing it can check. */
+/* A viewer: its wallet folder, and the ledger as a rig's serving port shows it. Trusts nothing it
+ * can check. */
 #ifndef RR_CLI_VIEWER_H
 #define RR_CLI_VIEWER_H
 #include "cli/cli.h"
@@ -9,7 +10,7 @@
 
 struct cli_viewer {
     struct cli_http *http;
-    char base[512];   /* "http://host:port" */
+    char base[512]; /* "http://host:port" */
     char folder[RR_PATH_BYTES];
     struct rr_seckey *key;
     struct rr_pubkey public_key;
@@ -18,33 +19,48 @@ struct cli_viewer {
     struct rr_hash32 genesis_hash;
     struct rr_hash_light *light;
     struct rr_header trusted; /* last header whose chain from genesis was checked */
-    uint64_t anchor_ms;       /* time of block 1, the anchor of the difficulty; 0 before it is known */
+    uint64_t anchor_ms; /* time of block 1, the anchor of the difficulty; 0 before it is known */
 };
-/* Folder (NULL: $REELRIG_WALLET, else ~/.reelrig): loads or makes the key; pins the network on first use, later another
- * genesis is RR_ERR_TRUST. url: any address on the rig's serving port. Blocks. */
-enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const char *url, struct rr_fault *fault) RR_MUST_USE;
+/* Folder (NULL: $REELRIG_WALLET, else ~/.reelrig): loads or makes the key; pins the network on
+ * first use, later another genesis is RR_ERR_TRUST. url: any address on the rig's serving port.
+ * Blocks. */
+enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const char *url,
+                            struct rr_fault *fault) RR_MUST_USE;
 void cli_viewer_close(struct cli_viewer *viewer);
 /* Path in the wallet folder. */
-enum rr_err cli_viewer_path(const struct cli_viewer *viewer, char out[static RR_PATH_BYTES], struct rr_fault *fault,
-                            const char *format, ...) __attribute__((format(printf, 4, 5))) RR_MUST_USE;
-/* GET base/path. Response as in cli_http_send; `what` names it in faults, and any status but 2xx is one. */
-enum rr_err cli_viewer_get(struct cli_viewer *viewer, struct cli_response *out, const char *what, struct rr_fault *fault,
-                           const char *format, ...) __attribute__((format(printf, 5, 6))) RR_MUST_USE;
+enum rr_err cli_viewer_path(const struct cli_viewer *viewer, char out[static RR_PATH_BYTES],
+                            struct rr_fault *fault, const char *format, ...)
+    __attribute__((format(printf, 4, 5))) RR_MUST_USE;
+/* GET base/path. Response as in cli_http_send; `what` names it in faults, and any status but 2xx is
+ * one. */
+enum rr_err cli_viewer_get(struct cli_viewer *viewer, struct cli_response *out, const char *what,
+                           struct rr_fault *fault, const char *format, ...)
+    __attribute__((format(printf, 5, 6))) RR_MUST_USE;
 /* POST of wire bytes. */
-enum rr_err cli_viewer_post(struct cli_viewer *viewer, struct cli_response *out, const char *what, const char *path,
-                            struct rr_slice body, struct rr_fault *fault) RR_MUST_USE;
-enum rr_err cli_viewer_tip(struct cli_viewer *viewer, uint64_t *height, struct rr_fault *fault) RR_MUST_USE;
-enum rr_err cli_viewer_balance(struct cli_viewer *viewer, struct rr_coin *balance, uint64_t *next_sequence,
-                               struct rr_fault *fault) RR_MUST_USE;
+enum rr_err cli_viewer_post(struct cli_viewer *viewer, struct cli_response *out, const char *what,
+                            const char *path, struct rr_slice body,
+                            struct rr_fault *fault) RR_MUST_USE;
+enum rr_err cli_viewer_tip(struct cli_viewer *viewer, uint64_t *height,
+                           struct rr_fault *fault) RR_MUST_USE;
+enum rr_err cli_viewer_balance(struct cli_viewer *viewer, struct rr_coin *balance,
+                               uint64_t *next_sequence, struct rr_fault *fault) RR_MUST_USE;
 /* Sets chain, sender, sequence, a fee that covers `tx`, and the signature. */
-enum rr_err cli_viewer_sign(struct cli_viewer *viewer, struct rr_tx *tx, struct rr_fault *fault) RR_MUST_USE;
-enum rr_err cli_viewer_submit(struct cli_viewer *viewer, const struct rr_tx *tx, struct rr_fault *fault) RR_MUST_USE;
-/* Waits until the transaction is in a block; submits it again when the rig has lost it. timeout_s > 0. */
-enum rr_err cli_viewer_wait_tx(struct cli_viewer *viewer, const struct rr_tx *tx, unsigned timeout_s, struct rr_fault *fault) RR_MUST_USE;
-/* Fetches the proof of a transaction, checks headers, work and place from the last trusted header on, and trusts the new
- * last header from then on (kept in the wallet folder). *proof_bytes: the proof in wire form, owned. */
-enum rr_err cli_viewer_prove_tx(struct cli_viewer *viewer, struct rr_buf *proof_bytes, const struct rr_tx *tx,
-                                uint64_t *height, struct rr_fault *fault) RR_MUST_USE;
-/* Waits for the pool's end and the dispute time, releases it, waits for the block. Gone already: RR_OK. */
-enum rr_err cli_viewer_release(struct cli_viewer *viewer, const struct rr_hash32 *pool_id, bool wait, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err cli_viewer_sign(struct cli_viewer *viewer, struct rr_tx *tx,
+                            struct rr_fault *fault) RR_MUST_USE;
+enum rr_err cli_viewer_submit(struct cli_viewer *viewer, const struct rr_tx *tx,
+                              struct rr_fault *fault) RR_MUST_USE;
+/* Waits until the transaction is in a block; submits it again when the rig has lost it. timeout_s >
+ * 0. */
+enum rr_err cli_viewer_wait_tx(struct cli_viewer *viewer, const struct rr_tx *tx,
+                               unsigned timeout_s, struct rr_fault *fault) RR_MUST_USE;
+/* Fetches the proof of a transaction, checks headers, work and place from the last trusted header
+ * on, and trusts the new last header from then on (kept in the wallet folder). *proof_bytes: the
+ * proof in wire form, owned. */
+enum rr_err cli_viewer_prove_tx(struct cli_viewer *viewer, struct rr_buf *proof_bytes,
+                                const struct rr_tx *tx, uint64_t *height,
+                                struct rr_fault *fault) RR_MUST_USE;
+/* Waits for the pool's end and the dispute time, releases it, waits for the block. Gone already:
+ * RR_OK. */
+enum rr_err cli_viewer_release(struct cli_viewer *viewer, const struct rr_hash32 *pool_id,
+                               bool wait, struct rr_fault *fault) RR_MUST_USE;
 #endif

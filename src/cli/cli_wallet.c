@@ -21,7 +21,8 @@ static bool read_options(struct wallet_options *out, int argc, char **argv)
                                          {"url", &out->url, NULL},
                                          {"json", NULL, &out->json},
                                          {"wait", NULL, &out->wait}};
-    return cli_options(argc, argv, options, RR_COUNT(options), out->words, RR_COUNT(out->words), &out->word_count);
+    return cli_options(argc, argv, options, RR_COUNT(options), out->words, RR_COUNT(out->words),
+                       &out->word_count);
 }
 
 static void print_wallet(const char *address, const char *balance, bool json)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* reelrig watch: the viewer's side of the road. All that money hangs on is on disk before it leaves. */
-#include "cli/cli_viewer.h"
+/* reelrig watch: the viewer's side of the road. All that money hangs on is on disk before it
+ * leaves. */
 #include "cli/cli_solver.h"
+#include "cli/cli_viewer.h"
 #include "pay/pay.h"
 
 #include <errno.h>
@@ -11,10 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TX_WAIT_S      600
-#define RESERVE_UNITS  16  /* units that are put on disk as possibly spent, ahead of spending */
-#define SPARE_UNITS    64  /* above the slices of the rendition: slices asked for twice after a crash */
-#define STATE_VERSION  1
+#define TX_WAIT_S     600
+#define RESERVE_UNITS 16 /* units that are put on disk as possibly spent, ahead of spending */
+#define SPARE_UNITS   64 /* above the slices of the rendition: slices asked for twice after a crash \
+                          */
+#define STATE_VERSION   1
 #define STATE_BYTES_MAX (4u << 20)
 
 struct watch {
@@ -26,21 +28,22 @@ struct watch {
     const struct rr_rendition *rendition;
     struct rr_pubkey target;
     uint32_t margin_blocks, pool_blocks_min, pool_blocks;
-    bool paid;                /* the resource has a price */
+    bool paid; /* the resource has a price */
     struct rr_tx pool_tx;
     struct rr_hash32 pool_id;
     uint64_t pool_height;
     struct rr_purse *purse;
-    uint32_t reserved;        /* depth that may have left this process, as on disk */
+    uint32_t reserved; /* depth that may have left this process, as on disk */
     struct rr_payment_header payment;
-    bool doubt;               /* the session is not new: slices may be paid already, ask before paying */
+    bool doubt; /* the session is not new: slices may be paid already, ask before paying */
     const char *out_path;
     int fd;
     uint64_t bytes, slices, paid_units;
     uint32_t segments;
 };
 
-/* ---- state on disk ------------------------------------------------------------------------------------------- */
+/* ---- state on disk
+ * ------------------------------------------------------------------------------------------- */
 
 static enum rr_err save_state(struct watch *watch, struct rr_fault *fault)
 {
@@ -100,18 +103,22 @@ static void forget_state(struct watch *watch)
     watch->reserved = 0;
 }
 
-/* ---- what is for sale -------------------------------------------------------------------------------------------- */
+/* ---- what is for sale
+ * -------------------------------------------------------------------------------------------- */
 
 static enum rr_err read_url(struct watch *watch, const char *url, struct rr_fault *fault)
 {
     static const char marker[] = "/v1/resources/";
     const char *at = strstr(url, marker);
     if (at == NULL || strlen(at + sizeof marker - 1) < 64) {
-        return rr_fail(fault, RR_ERR_USAGE, "'%s' names no resource; http://HOST:PORT/v1/resources/ID was expected", url);
+        return rr_fail(fault, RR_ERR_USAGE,
+                       "'%s' names no resource; http://HOST:PORT/v1/resources/ID was expected",
+                       url);
     }
     memcpy(watch->resource_text, at + sizeof marker - 1, 64);
     if (!rr_unhex(watch->resource_id.bytes, 32, watch->resource_text)) {
-        return rr_fail(fault, RR_ERR_USAGE, "'%s' is not a resource id (64 hex digits)", watch->resource_text);
+        return rr_fail(fault, RR_ERR_USAGE, "'%s' is not a resource id (64 hex digits)",
+                       watch->resource_text);
     }
     return RR_OK;
 }
@@ -119,8 +126,8 @@ static enum rr_err read_url(struct watch *watch, const char *url, struct rr_faul
 static enum rr_err read_manifest(struct watch *watch, struct rr_fault *fault)
 {
     struct cli_response response = {0};
-    enum rr_err err = cli_viewer_get(&watch->viewer, &response, "the manifest", fault, "/v1/resources/%s/manifest",
-                                     watch->resource_text);
+    enum rr_err err = cli_viewer_get(&watch->viewer, &response, "the manifest", fault,
+                                     "/v1/resources/%s/manifest", watch->resource_text);
     if (err == RR_OK) {
         err = rr_manifest_decode(&watch->manifest, rr_buf_slice(&response.body), fault);
     }
@@ -137,9 +144,10 @@ static enum rr_err read_offer(struct watch *watch, struct rr_fault *fault)
 {
     struct cli_response response = {0};
     struct rr_offer offer;
-    enum rr_err err = cli_viewer_get(&watch->viewer, &response, "the offer", fault, "/v1/resources/%s/offer",
-                                     watch->resource_text);
-    if (err == RR_OK && (err = rr_offer_parse(&offer, rr_buf_slice(&response.body), fault)) == RR_OK) {
+    enum rr_err err = cli_viewer_get(&watch->viewer, &response, "the offer", fault,
+                                     "/v1/resources/%s/offer", watch->resource_text);
+    if (err == RR_OK &&
+        (err = rr_offer_parse(&offer, rr_buf_slice(&response.body), fault)) == RR_OK) {
         watch->target = offer.target;
         watch->margin_blocks = offer.margin_blocks;
         watch->pool_blocks_min = offer.pool_blocks_min;
@@ -147,7 +155,8 @@ static enum rr_err read_offer(struct watch *watch, struct rr_fault *fault)
             !rr_hash32_equal(&offer.genesis, &watch->viewer.genesis_hash) ||
             rr_coin_compare(offer.slice_price, watch->manifest.slice_price) != 0 ||
             offer.slice_bytes != watch->manifest.slice_bytes) {
-            err = rr_fail(fault, RR_ERR_TRUST, "the offer differs from the owner's manifest or names another network");
+            err = rr_fail(fault, RR_ERR_TRUST,
+                          "the offer differs from the owner's manifest or names another network");
         }
     }
     cli_response_clear(&response);
@@ -166,8 +175,8 @@ static enum rr_err choose(struct watch *watch, const char *name, struct rr_fault
     }
     enum rr_err err = RR_OK;
     if (watch->rendition == NULL) {
-        err = rr_fail(fault, RR_ERR_NOTFOUND, "there is no rendition '%s'; there are:%.*s", name != NULL ? name : "",
-                      (int)names.len, (const char *)names.ptr);
+        err = rr_fail(fault, RR_ERR_NOTFOUND, "there is no rendition '%s'; there are:%.*s",
+                      name != NULL ? name : "", (int)names.len, (const char *)names.ptr);
     }
     rr_buf_clear(&names);
     return err;
@@ -178,7 +187,9 @@ static uint32_t slices_of(const struct watch *watch, const struct rr_segment *se
     return (segment->bytes + watch->manifest.slice_bytes - 1) / watch->manifest.slice_bytes;
 }
 
-/* ---- pool and session ------------------------------------------------------------------------------------------------ */
+/* ---- pool and session
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static enum rr_err fund_pool(struct watch *watch, struct rr_fault *fault)
 {
@@ -189,7 +200,8 @@ static enum rr_err fund_pool(struct watch *watch, struct rr_fault *fault)
     }
     if (!rr_coin_of_units(&one, 1) || !rr_coin_mul(&deposit, watch->manifest.slice_price, units) ||
         !rr_coin_add(&collateral, deposit, one) || !rr_coin_add(&total, deposit, collateral)) {
-        return rr_fail(fault, RR_ERR_LIMIT, "%llu slices at this price are beyond the cap of amounts",
+        return rr_fail(fault, RR_ERR_LIMIT,
+                       "%llu slices at this price are beyond the cap of amounts",
                        (unsigned long long)units);
     }
     watch->pool_tx = (struct rr_tx){.type = RR_TX_CREATE_POOL};
@@ -199,7 +211,8 @@ static enum rr_err fund_pool(struct watch *watch, struct rr_fault *fault)
     watch->pool_tx.body.create_pool.duration_blocks =
         watch->pool_blocks > watch->pool_blocks_min ? watch->pool_blocks : watch->pool_blocks_min;
     enum rr_err err = cli_viewer_sign(&watch->viewer, &watch->pool_tx, fault);
-    if (err != RR_OK || (err = cli_viewer_balance(&watch->viewer, &balance, &sequence, fault)) != RR_OK) {
+    if (err != RR_OK ||
+        (err = cli_viewer_balance(&watch->viewer, &balance, &sequence, fault)) != RR_OK) {
         return err;
     }
     if (!rr_coin_add(&total, total, watch->pool_tx.fee) || rr_coin_compare(balance, total) < 0) {
@@ -207,26 +220,33 @@ static enum rr_err fund_pool(struct watch *watch, struct rr_fault *fault)
         rr_coin_text(need, total);
         rr_coin_text(have, balance);
         rr_address_text(address, &watch->viewer.address, watch->viewer.genesis.test_addresses);
-        return rr_fail(fault, RR_ERR_FUNDS, "%s coins are needed (deposit, collateral, fee; most comes back), %s has %s; "
-                       "send coins there", need, address, have);
+        return rr_fail(
+            fault, RR_ERR_FUNDS,
+            "%s coins are needed (deposit, collateral, fee; most comes back), %s has %s; "
+            "send coins there",
+            need, address, have);
     }
     rr_tx_id(&watch->pool_id, &watch->pool_tx);
-    return save_state(watch, fault); /* before it leaves: a second start finds it and opens no second pool */
+    return save_state(
+        watch, fault); /* before it leaves: a second start finds it and opens no second pool */
 }
 
 static enum rr_err make_purse(struct watch *watch, struct rr_fault *fault)
 {
     uint8_t seed[32];
-    uint64_t units = rr_coin_units(watch->pool_tx.body.create_pool.deposit) / rr_coin_units(watch->manifest.slice_price);
+    uint64_t units = rr_coin_units(watch->pool_tx.body.create_pool.deposit) /
+                     rr_coin_units(watch->manifest.slice_price);
     rr_random(seed, sizeof seed);
-    watch->purse = rr_purse_new(watch->viewer.key, rr_genesis_chain_id(&watch->viewer.genesis), &watch->pool_id,
-                                &watch->target, watch->manifest.slice_price, (uint32_t)units,
-                                watch->pool_height + watch->pool_tx.body.create_pool.duration_blocks, seed);
+    watch->purse =
+        rr_purse_new(watch->viewer.key, rr_genesis_chain_id(&watch->viewer.genesis),
+                     &watch->pool_id, &watch->target, watch->manifest.slice_price, (uint32_t)units,
+                     watch->pool_height + watch->pool_tx.body.create_pool.duration_blocks, seed);
     rr_wipe(seed, sizeof seed);
     return save_state(watch, fault);
 }
 
-static enum rr_err open_session(struct watch *watch, const struct rr_buf *proof, struct rr_fault *fault)
+static enum rr_err open_session(struct watch *watch, const struct rr_buf *proof,
+                                struct rr_fault *fault)
 {
     struct rr_session_request request = {.resource_id = watch->resource_id,
                                          .viewer = watch->viewer.public_key,
@@ -236,13 +256,14 @@ static enum rr_err open_session(struct watch *watch, const struct rr_buf *proof,
     struct rr_buf bytes = {0};
     rr_buf_append(&request.pool_proof, proof->ptr, proof->len);
     rr_session_request_encode(&bytes, &request);
-    enum rr_err err = cli_viewer_post(&watch->viewer, &response, "opening a session", "/v1/sessions",
-                                      rr_buf_slice(&bytes), fault);
+    enum rr_err err = cli_viewer_post(&watch->viewer, &response, "opening a session",
+                                      "/v1/sessions", rr_buf_slice(&bytes), fault);
     if (err == RR_OK) {
         err = rr_session_answer_decode(&answer, rr_buf_slice(&response.body), fault);
     }
     if (err == RR_OK && answer.accepted_depth > watch->reserved) {
-        err = rr_fail(fault, RR_ERR_TRUST, "the rig claims %u paid units, at most %u have left this wallet",
+        err = rr_fail(fault, RR_ERR_TRUST,
+                      "the rig claims %u paid units, at most %u have left this wallet",
                       (unsigned)answer.accepted_depth, (unsigned)watch->reserved);
     }
     if (err == RR_OK) {
@@ -270,16 +291,19 @@ static enum rr_err open_pool(struct watch *watch, struct rr_fault *fault)
             return err;
         }
         if (height + watch->margin_blocks >= rr_purse_voucher(watch->purse)->expiry_height) {
-            forget_state(watch); /* that pool has ended; `reelrig pool release` brings the rest back */
+            forget_state(
+                watch); /* that pool has ended; `reelrig pool release` brings the rest back */
             err = RR_ERR_NOTFOUND;
         }
     }
     if (err == RR_ERR_NOTFOUND) {
         err = fund_pool(watch, fault);
     }
-    if (err == RR_OK && (err = cli_viewer_wait_tx(&watch->viewer, &watch->pool_tx, TX_WAIT_S, fault)) == RR_OK &&
+    if (err == RR_OK &&
+        (err = cli_viewer_wait_tx(&watch->viewer, &watch->pool_tx, TX_WAIT_S, fault)) == RR_OK &&
         (watch->purse != NULL ||
-         (err = cli_viewer_prove_tx(&watch->viewer, &proof, &watch->pool_tx, &watch->pool_height, fault)) == RR_OK) &&
+         (err = cli_viewer_prove_tx(&watch->viewer, &proof, &watch->pool_tx, &watch->pool_height,
+                                    fault)) == RR_OK) &&
         (watch->purse != NULL || (err = make_purse(watch, fault)) == RR_OK)) {
         err = open_session(watch, &proof, fault);
     }
@@ -287,7 +311,9 @@ static enum rr_err open_pool(struct watch *watch, struct rr_fault *fault)
     return err;
 }
 
-/* ---- pulling slices --------------------------------------------------------------------------------------------------- */
+/* ---- pulling slices
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static enum rr_err pay_one(struct watch *watch, struct rr_fault *fault)
 {
@@ -303,13 +329,15 @@ static enum rr_err pay_one(struct watch *watch, struct rr_fault *fault)
     return rr_purse_pay(watch->purse, 1, &watch->payment.depth, &watch->payment.preimage, fault);
 }
 
-static enum rr_err request_range(struct watch *watch, struct cli_response *response, const char *url, uint64_t first,
-                                 uint64_t last, struct rr_fault *fault)
+static enum rr_err request_range(struct watch *watch, struct cli_response *response,
+                                 const char *url, uint64_t first, uint64_t last,
+                                 struct rr_fault *fault)
 {
     char range[64];
     struct rr_buf payment = {0};
     const char *headers[3] = {range, NULL, NULL};
-    snprintf(range, sizeof range, "Range: bytes=%llu-%llu", (unsigned long long)first, (unsigned long long)last);
+    snprintf(range, sizeof range, "Range: bytes=%llu-%llu", (unsigned long long)first,
+             (unsigned long long)last);
     if (watch->paid) {
         rr_buf_format(&payment, "Reelrig-Payment: ");
         rr_payment_header_text(&payment, &watch->payment);
@@ -322,8 +350,8 @@ static enum rr_err request_range(struct watch *watch, struct cli_response *respo
     return err;
 }
 
-static enum rr_err fetch_slice(struct watch *watch, struct rr_buf *segment, const char *url, uint64_t first,
-                               uint64_t last, struct rr_fault *fault)
+static enum rr_err fetch_slice(struct watch *watch, struct rr_buf *segment, const char *url,
+                               uint64_t first, uint64_t last, struct rr_fault *fault)
 {
     struct cli_response response = {0};
     enum rr_err err = RR_OK;
@@ -341,8 +369,8 @@ static enum rr_err fetch_slice(struct watch *watch, struct rr_buf *segment, cons
     }
     if (err == RR_OK && (err = cli_response_check(&response, "a slice", fault)) == RR_OK) {
         if (response.body.len != last - first + 1) {
-            err = rr_fail(fault, RR_ERR_FORMAT, "the rig sent %zu bytes of a slice of %llu", response.body.len,
-                          (unsigned long long)(last - first + 1));
+            err = rr_fail(fault, RR_ERR_FORMAT, "the rig sent %zu bytes of a slice of %llu",
+                          response.body.len, (unsigned long long)(last - first + 1));
         } else {
             rr_buf_append(segment, response.body.ptr, response.body.len);
             watch->slices++;
@@ -353,20 +381,22 @@ static enum rr_err fetch_slice(struct watch *watch, struct rr_buf *segment, cons
     return err;
 }
 
-static enum rr_err fetch_segment(struct watch *watch, const struct rr_segment *segment, const char *file, bool free_of_charge,
-                                 struct rr_fault *fault)
+static enum rr_err fetch_segment(struct watch *watch, const struct rr_segment *segment,
+                                 const char *file, bool free_of_charge, struct rr_fault *fault)
 {
     char url[1024];
     struct rr_buf bytes = {0};
     struct rr_hash32 digest;
     bool paid = watch->paid;
-    int n = snprintf(url, sizeof url, "%s/v1/resources/%s/hls/%s/%s", watch->viewer.base, watch->resource_text,
-                     watch->rendition->name, file);
+    int n = snprintf(url, sizeof url, "%s/v1/resources/%s/hls/%s/%s", watch->viewer.base,
+                     watch->resource_text, watch->rendition->name, file);
     RR_CHECK(n > 0 && (size_t)n < sizeof url);
     enum rr_err err = RR_OK;
     watch->paid = paid && !free_of_charge;
     for (uint64_t at = 0; at < segment->bytes && err == RR_OK; at += watch->manifest.slice_bytes) {
-        uint64_t end = at + watch->manifest.slice_bytes < segment->bytes ? at + watch->manifest.slice_bytes : segment->bytes;
+        uint64_t end = at + watch->manifest.slice_bytes < segment->bytes
+                           ? at + watch->manifest.slice_bytes
+                           : segment->bytes;
         err = fetch_slice(watch, &bytes, url, at, end - 1, fault);
     }
     watch->paid = paid;
@@ -382,8 +412,10 @@ static enum rr_err fetch_segment(struct watch *watch, const struct rr_segment *s
     return err;
 }
 
-/* Keeps the whole segments that a former run has written and checks them again; the rest is cut off. */
-static enum rr_err resume_file(struct watch *watch, uint32_t *next_segment, bool *have_init, struct rr_fault *fault)
+/* Keeps the whole segments that a former run has written and checks them again; the rest is cut
+ * off. */
+static enum rr_err resume_file(struct watch *watch, uint32_t *next_segment, bool *have_init,
+                               struct rr_fault *fault)
 {
     struct stat st;
     uint64_t at = 0;
@@ -393,7 +425,8 @@ static enum rr_err resume_file(struct watch *watch, uint32_t *next_segment, bool
         return rr_fail_errno(fault, "cannot read %s", watch->out_path);
     }
     for (uint32_t i = 0; i <= watch->rendition->segment_count; i++) {
-        const struct rr_segment *s = i == 0 ? &watch->rendition->init : &watch->rendition->segments[i - 1];
+        const struct rr_segment *s =
+            i == 0 ? &watch->rendition->init : &watch->rendition->segments[i - 1];
         if (at + s->bytes > (uint64_t)st.st_size) {
             break;
         }
@@ -439,7 +472,8 @@ static enum rr_err pull(struct watch *watch, struct rr_fault *fault)
     return err;
 }
 
-static enum rr_err open_file(struct watch *watch, char part[static RR_PATH_BYTES], struct rr_fault *fault)
+static enum rr_err open_file(struct watch *watch, char part[static RR_PATH_BYTES],
+                             struct rr_fault *fault)
 {
     enum rr_err err = rr_path(part, fault, "%s.part", watch->out_path);
     if (err == RR_OK) {
@@ -451,15 +485,18 @@ static enum rr_err open_file(struct watch *watch, char part[static RR_PATH_BYTES
     return err;
 }
 
-/* ---- the verb ------------------------------------------------------------------------------------------------------------ */
+/* ---- the verb
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-static enum rr_err run(struct watch *watch, const char *wallet, const char *url, const char *rendition,
-                       struct rr_fault *fault)
+static enum rr_err run(struct watch *watch, const char *wallet, const char *url,
+                       const char *rendition, struct rr_fault *fault)
 {
     char part[RR_PATH_BYTES];
     enum rr_err err = read_url(watch, url, fault);
     if (err != RR_OK || (err = cli_viewer_open(&watch->viewer, wallet, url, fault)) != RR_OK ||
-        (err = read_manifest(watch, fault)) != RR_OK || (err = choose(watch, rendition, fault)) != RR_OK ||
+        (err = read_manifest(watch, fault)) != RR_OK ||
+        (err = choose(watch, rendition, fault)) != RR_OK ||
         (err = open_file(watch, part, fault)) != RR_OK ||
         (err = cli_solver_start(&watch->solver, &watch->viewer, &watch->target, fault)) != RR_OK) {
         return err;
@@ -490,16 +527,18 @@ static void print_result(const struct watch *watch, bool json, double seconds)
         rr_hex(pool, watch->pool_id.bytes, 32);
     }
     if (!json) {
-        cli_print("%s: %u segments, %.1f MB in %.1f s; paid %llu units (%s coins), %u certificates returned\n",
+        cli_print("%s: %u segments, %.1f MB in %.1f s; paid %llu units (%s coins), %u certificates "
+                  "returned\n",
                   watch->out_path, (unsigned)watch->segments, (double)watch->bytes / 1e6, seconds,
                   (unsigned long long)watch->paid_units, coins, (unsigned)certificates);
         return;
     }
-    json_t *out = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:f}", "file", watch->out_path, "rendition",
-                            watch->rendition->name, "bytes", (json_int_t)watch->bytes, "segments",
-                            (json_int_t)watch->segments, "slices", (json_int_t)watch->slices, "paid_units",
-                            (json_int_t)watch->paid_units, "paid", coins, "pool", pool, "certificates",
-                            (json_int_t)certificates, "seconds", seconds);
+    json_t *out =
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:f}", "file", watch->out_path,
+                  "rendition", watch->rendition->name, "bytes", (json_int_t)watch->bytes,
+                  "segments", (json_int_t)watch->segments, "slices", (json_int_t)watch->slices,
+                  "paid_units", (json_int_t)watch->paid_units, "paid", coins, "pool", pool,
+                  "certificates", (json_int_t)certificates, "seconds", seconds);
     cli_print_json(out);
     json_decref(out);
 }
@@ -519,12 +558,13 @@ static bool read_blocks(const char *text, uint32_t *out)
 
 int cli_watch(int argc, char **argv)
 {
-    const char *wallet = NULL, *rendition = NULL, *out_path = "watched.mp4", *url = NULL, *blocks = "60";
+    const char *wallet = NULL, *rendition = NULL, *out_path = "watched.mp4", *url = NULL,
+               *blocks = "60";
     bool json = false, release = false;
     size_t count;
-    const struct cli_option options[] = {{"wallet", &wallet, NULL},   {"rendition", &rendition, NULL},
-                                         {"o", &out_path, NULL},      {"pool-blocks", &blocks, NULL},
-                                         {"release", NULL, &release}, {"json", NULL, &json}};
+    const struct cli_option options[] = {
+        {"wallet", &wallet, NULL},      {"rendition", &rendition, NULL}, {"o", &out_path, NULL},
+        {"pool-blocks", &blocks, NULL}, {"release", NULL, &release},     {"json", NULL, &json}};
     struct watch watch = {.fd = -1};
     struct rr_fault fault = {0};
     if (!cli_options(argc, argv, options, RR_COUNT(options), &url, 1, &count) || count != 1 ||

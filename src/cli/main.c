@@ -4,25 +4,32 @@
 #include "crypto/crypto.h"
 
 #include <signal.h>
-#include <string.h>
 #include <stdio.h>
+#include <string.h>
 
 const struct cli_verb cli_verbs[] = {
     {"status", "[--json] [--data FOLDER]", "the whole rig at a glance", cli_status},
-    {"publish", "FILE [--ladder 720,480,360] [--price COINS] [--title TEXT] [--json] [--data FOLDER]",
+    {"publish",
+     "FILE [--ladder 720,480,360] [--price COINS] [--title TEXT] [--json] [--data FOLDER]",
      "transcode, prove, store and serve a video", cli_publish},
     {"watch", "URL [--rendition 720p] [-o FILE] [--wallet FOLDER] [--release] [--json]",
      "pull one rendition, pay each slice, return certificates", cli_watch},
-    {"transcode", "IN -o DIR [--ladder 720,480] [--gop-ms 2000] [--crf 23] [--preset veryfast] [--workers N] [--json]",
+    {"transcode",
+     "IN -o DIR [--ladder 720,480] [--gop-ms 2000] [--crf 23] [--preset veryfast] [--workers N] "
+     "[--json]",
      "an HLS ladder in a folder, without a rig", cli_transcode},
     {"job", "show [JOB] [--json]", "publishing jobs", cli_job},
-    {"chain", "show [HEIGHT] [--json] | verify [--json]", "the ledger; verify replays it into an empty one", cli_chain},
+    {"chain", "show [HEIGHT] [--json] | verify [--json]",
+     "the ledger; verify replays it into an empty one", cli_chain},
     {"pool", "show [POOL] [--json] | settle | release POOL --url URL --wallet FOLDER [--wait]",
      "micropayment pools", cli_pool},
-    {"store", "show [--json] | objects RESOURCE [--json] | scrub [--json]", "the video store", cli_store},
-    {"wallet", "show [--wallet FOLDER] [--url URL] [--json] | send ADDRESS COINS [--json]", "keys and coins", cli_wallet},
+    {"store", "show [--json] | objects RESOURCE [--json] | scrub [--json]", "the video store",
+     cli_store},
+    {"wallet", "show [--wallet FOLDER] [--url URL] [--json] | send ADDRESS COINS [--json]",
+     "keys and coins", cli_wallet},
     {"bench", "hash|transcode|erasure|pay [--json]", "figures beside their limits", cli_bench},
-    {"road", "VIDEO [--once] [--data FOLDER] [--web FOLDER]", "the main job from end to end on a rig of its own", cli_road},
+    {"road", "VIDEO [--once] [--data FOLDER] [--web FOLDER]",
+     "the main job from end to end on a rig of its own", cli_road},
     {NULL, NULL, NULL, NULL},
 };
 

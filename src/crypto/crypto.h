@@ -4,10 +4,12 @@
 #define RR_CRYPTO_H
 #include "base/base.h"
 
-/* Once per process, before anything else here; repeated calls are fine. Aborts when a library refuses. */
+/* Once per process, before anything else here; repeated calls are fine. Aborts when a library
+ * refuses. */
 void rr_crypto_init(void);
 
-/* ---- hashing (spec 50, 1): BLAKE2b-256 with a 16-byte personalization per domain -------------- */
+/* ---- hashing (spec 50, 1): BLAKE2b-256 with a 16-byte personalization per domain --------------
+ */
 /* `domain` is text of at most 16 bytes, zero padded ("rr.tx.v1"); longer is a bug. Any thread. */
 void rr_hash(struct rr_hash32 *out, const char *domain, struct rr_slice bytes);
 struct rr_hasher {
@@ -19,8 +21,9 @@ void rr_hasher_final(struct rr_hasher *hasher, struct rr_hash32 *out);
 /* Keyed BLAKE2b-256 without domain, for derivation of secrets. */
 void rr_keyed_hash(struct rr_hash32 *out, const uint8_t key[static 32], struct rr_slice bytes);
 
-/* ---- Merkle trees: leaves are hashes made by their own domain; inner node = BLAKE2b-256("rr.node.v1",
- * left || right); an odd node is promoted, never doubled (ours: CVE-2012-2459). ---------------- */
+/* ---- Merkle trees: leaves are hashes made by their own domain; inner node =
+ * BLAKE2b-256("rr.node.v1", left || right); an odd node is promoted, never doubled (ours:
+ * CVE-2012-2459). ---------------- */
 #define RR_MERKLE_MAX_DEPTH 32
 struct rr_merkle_proof {
     uint32_t index; /* of the leaf */
@@ -33,7 +36,8 @@ void rr_merkle_root(struct rr_hash32 *out, const struct rr_hash32 *leaves, uint3
 /* Proof of leaf `index` < count. */
 void rr_merkle_prove(struct rr_merkle_proof *out, const struct rr_hash32 *leaves, uint32_t count,
                      uint32_t index);
-/* True when leaf stands at proof->index of proof->count leaves under root; checks that depth fits. */
+/* True when leaf stands at proof->index of proof->count leaves under root; checks that depth fits.
+ */
 bool rr_merkle_check(const struct rr_merkle_proof *proof, const struct rr_hash32 *leaf,
                      const struct rr_hash32 *root) RR_MUST_USE;
 
@@ -46,7 +50,7 @@ struct rr_signature {
 };
 struct rr_address {
     uint8_t bytes[20];
-}; /* first 20 bytes of BLAKE2b-256("rr.addr", key) */
+};                /* first 20 bytes of BLAKE2b-256("rr.addr", key) */
 struct rr_seckey; /* opaque, locked memory, wiped when freed */
 
 /* New random key. Owned by the caller: rr_seckey_free. */
@@ -56,7 +60,8 @@ struct rr_seckey *rr_seckey_from_bytes(const uint8_t bytes[static 32]);
 void rr_seckey_free(struct rr_seckey *key);
 /* Loads the 32-byte file at path, or makes it (mode 0600, durable) when absent. Wrong size or mode
  * readable by others: RR_ERR_DAMAGED / RR_ERR_TRUST. *out owned by the caller. */
-enum rr_err rr_seckey_load(struct rr_seckey **out, const char *path, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err rr_seckey_load(struct rr_seckey **out, const char *path,
+                           struct rr_fault *fault) RR_MUST_USE;
 void rr_seckey_public(const struct rr_seckey *key, struct rr_pubkey *out);
 /* Signs a 32-byte digest that already carries its domain. Any thread. */
 void rr_sign(struct rr_signature *out, const struct rr_seckey *key, const struct rr_hash32 *digest);
@@ -65,7 +70,8 @@ bool rr_verify(const struct rr_signature *signature, const struct rr_pubkey *key
 void rr_address_of(struct rr_address *out, const struct rr_pubkey *key);
 #define RR_ADDRESS_TEXT_BYTES 64
 /* bech32m "rr1..." or, with test true, "trr1..."; NUL-terminated. */
-void rr_address_text(char text[static RR_ADDRESS_TEXT_BYTES], const struct rr_address *address, bool test);
+void rr_address_text(char text[static RR_ADDRESS_TEXT_BYTES], const struct rr_address *address,
+                     bool test);
 /* False on a wrong prefix, checksum, length or mixed case. */
 bool rr_address_parse(struct rr_address *out, const char *text, bool test) RR_MUST_USE;
 

@@ -39,19 +39,22 @@ static bool read_hash(const char *text, struct rr_hash32 *out)
     return text != NULL && rr_unhex(out->bytes, 32, text);
 }
 
-/* ---- questions --------------------------------------------------------------------------------------- */
+/* ---- questions
+ * --------------------------------------------------------------------------------------- */
 
-static enum rr_err answer_block(struct rr_rig *rig, const char *text, json_t **out, struct rr_fault *fault)
+static enum rr_err answer_block(struct rr_rig *rig, const char *text, json_t **out,
+                                struct rr_fault *fault)
 {
     uint64_t height;
-    if (!read_number(text, UINT64_MAX, &height) || (*out = daemon_view_block(rig, height)) == NULL) {
+    if (!read_number(text, UINT64_MAX, &height) ||
+        (*out = daemon_view_block(rig, height)) == NULL) {
         return rr_fail(fault, RR_ERR_NOTFOUND, "there is no block %s on this chain", text);
     }
     return RR_OK;
 }
 
-static enum rr_err answer_get(struct rr_rig *rig, const struct rr_monitor_request *request, json_t **out,
-                              struct rr_fault *fault)
+static enum rr_err answer_get(struct rr_rig *rig, const struct rr_monitor_request *request,
+                              json_t **out, struct rr_fault *fault)
 {
     const char *path = request->path;
     struct rr_hash32 id;
@@ -61,7 +64,8 @@ static enum rr_err answer_get(struct rr_rig *rig, const struct rr_monitor_reques
         *out = json_pack("{s:o}", "jobs", daemon_view_jobs(rig));
     } else if (strncmp(path, "jobs/", 5) == 0) {
         *out = daemon_view_job(rig, path + 5);
-        return *out != NULL ? RR_OK : rr_fail(fault, RR_ERR_NOTFOUND, "there is no job '%s'", path + 5);
+        return *out != NULL ? RR_OK
+                            : rr_fail(fault, RR_ERR_NOTFOUND, "there is no job '%s'", path + 5);
     } else if (strcmp(path, "chain") == 0) {
         uint64_t count = 20;
         const char *text = request->argument(request, "count");
@@ -75,7 +79,9 @@ static enum rr_err answer_get(struct rr_rig *rig, const struct rr_monitor_reques
         *out = daemon_view_pools(rig);
     } else if (strncmp(path, "pools/", 6) == 0) {
         *out = read_hash(path + 6, &id) ? daemon_view_pool(rig, &id) : NULL;
-        return *out != NULL ? RR_OK : rr_fail(fault, RR_ERR_NOTFOUND, "there is no pool '%s' on the ledger", path + 6);
+        return *out != NULL ? RR_OK
+                            : rr_fail(fault, RR_ERR_NOTFOUND, "there is no pool '%s' on the ledger",
+                                      path + 6);
     } else if (strcmp(path, "wallet") == 0) {
         *out = daemon_view_wallet(rig);
     } else if (strcmp(path, "store") == 0) {
@@ -86,38 +92,43 @@ static enum rr_err answer_get(struct rr_rig *rig, const struct rr_monitor_reques
         }
         return daemon_view_objects(rig, &id, out, fault);
     } else {
-        return rr_fail(fault, RR_ERR_NOTFOUND, "there is nothing at '%s'; docs/api.md lists the paths", path);
+        return rr_fail(fault, RR_ERR_NOTFOUND,
+                       "there is nothing at '%s'; docs/api.md lists the paths", path);
     }
     return RR_OK;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------ */
+/* ---- commands
+ * ------------------------------------------------------------------------------------------ */
 
-static enum rr_err command_publish(struct rr_rig *rig, const struct rr_monitor_request *request, json_t **out,
-                                   struct rr_fault *fault)
+static enum rr_err command_publish(struct rr_rig *rig, const struct rr_monitor_request *request,
+                                   json_t **out, struct rr_fault *fault)
 {
     char handle[33];
     const char *title = request->argument(request, "title");
     if (request->body_path == NULL) {
-        return rr_fail(fault, RR_ERR_FORMAT, "the body is empty (0 bytes); the bytes of a video were expected");
+        return rr_fail(fault, RR_ERR_FORMAT,
+                       "the body is empty (0 bytes); the bytes of a video were expected");
     }
-    enum rr_err err = daemon_job_create(rig, handle, request->body_path, title != NULL ? title : "untitled",
-                                        request->argument(request, "ladder"), request->argument(request, "price"),
-                                        fault);
+    enum rr_err err = daemon_job_create(
+        rig, handle, request->body_path, title != NULL ? title : "untitled",
+        request->argument(request, "ladder"), request->argument(request, "price"), fault);
     if (err == RR_OK) {
         *out = json_pack("{s:s}", "job", handle);
     }
     return err;
 }
 
-static enum rr_err read_body(const struct rr_monitor_request *request, json_t **out, struct rr_fault *fault)
+static enum rr_err read_body(const struct rr_monitor_request *request, json_t **out,
+                             struct rr_fault *fault)
 {
     struct rr_buf text = {0};
     enum rr_err err = RR_ERR_FORMAT;
     if (request->body_path != NULL) {
         err = rr_file_read(&text, request->body_path, BODY_BYTES_MAX, fault);
     }
-    *out = err == RR_OK ? json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    *out = err == RR_OK ? json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL)
+                        : NULL;
     rr_buf_clear(&text);
     return *out != NULL ? RR_OK : rr_fail(fault, RR_ERR_FORMAT, "the body is not a JSON object");
 }
@@ -133,7 +144,8 @@ static enum rr_err send_coins(struct rr_rig *rig, const char *to, const char *am
         return rr_fail(fault, RR_ERR_USAGE, "'%s' is not an address of this network (%s...)", to,
                        rig->config.genesis.test_addresses ? "trr1" : "rr1");
     }
-    if (!rr_coin_parse(&tx.body.transfer.amount, amount) || rr_coin_is_zero(tx.body.transfer.amount)) {
+    if (!rr_coin_parse(&tx.body.transfer.amount, amount) ||
+        rr_coin_is_zero(tx.body.transfer.amount)) {
         return rr_fail(fault, RR_ERR_USAGE, "'%s' is not an amount of coins above zero", amount);
     }
     enum rr_err err = rr_chain_next_sequence(rig->chain, &rig->public_key, &tx.sequence, fault);
@@ -149,8 +161,8 @@ static enum rr_err send_coins(struct rr_rig *rig, const char *to, const char *am
     return err;
 }
 
-static enum rr_err command_send(struct rr_rig *rig, const struct rr_monitor_request *request, json_t **out,
-                                struct rr_fault *fault)
+static enum rr_err command_send(struct rr_rig *rig, const struct rr_monitor_request *request,
+                                json_t **out, struct rr_fault *fault)
 {
     json_t *body;
     const char *to, *amount;
@@ -159,7 +171,8 @@ static enum rr_err command_send(struct rr_rig *rig, const struct rr_monitor_requ
         return err;
     }
     if (json_unpack(body, "{s:s, s:s}", "to", &to, "amount", &amount) != 0) {
-        err = rr_fail(fault, RR_ERR_FORMAT, "the body must be {\"to\": ADDRESS, \"amount\": \"COINS\"}");
+        err = rr_fail(fault, RR_ERR_FORMAT,
+                      "the body must be {\"to\": ADDRESS, \"amount\": \"COINS\"}");
     } else {
         err = send_coins(rig, to, amount, out, fault);
     }
@@ -193,8 +206,8 @@ static enum rr_err command_verify(struct rr_rig *rig, json_t **out, struct rr_fa
     return err;
 }
 
-static enum rr_err answer_post(struct rr_rig *rig, const struct rr_monitor_request *request, json_t **out,
-                               struct rr_fault *fault)
+static enum rr_err answer_post(struct rr_rig *rig, const struct rr_monitor_request *request,
+                               json_t **out, struct rr_fault *fault)
 {
     const char *path = request->path;
     if (strcmp(path, "publish") == 0) {
@@ -224,11 +237,12 @@ static enum rr_err answer_post(struct rr_rig *rig, const struct rr_monitor_reque
         *out = json_pack("{s:o}", "session", daemon_json_hash(session, sizeof session));
         return RR_OK;
     }
-    return rr_fail(fault, RR_ERR_NOTFOUND, "there is no command '%s'; docs/api.md lists them", path);
+    return rr_fail(fault, RR_ERR_NOTFOUND, "there is no command '%s'; docs/api.md lists them",
+                   path);
 }
 
-enum rr_err daemon_api_answer(void *ctx, const struct rr_monitor_request *request, struct rr_buf *out,
-                              struct rr_fault *fault)
+enum rr_err daemon_api_answer(void *ctx, const struct rr_monitor_request *request,
+                              struct rr_buf *out, struct rr_fault *fault)
 {
     struct rr_rig *rig = ctx;
     json_t *json = NULL;

@@ -9,15 +9,16 @@
 
 extern const char rr_default_config_text[];
 
-static enum rr_err read_text(const struct rr_config *config, const char *key, char *out, size_t out_bytes,
-                             struct rr_fault *fault)
+static enum rr_err read_text(const struct rr_config *config, const char *key, char *out,
+                             size_t out_bytes, struct rr_fault *fault)
 {
     const char *text = out;
     enum rr_err err = rr_config_string(config, key, &text, fault);
     if (err == RR_OK && text != out) {
         int n = snprintf(out, out_bytes, "%s", text);
         if (n < 0 || (size_t)n >= out_bytes) {
-            err = rr_fail(fault, RR_ERR_FORMAT, "%s is longer than %zu characters", key, out_bytes - 1);
+            err = rr_fail(fault, RR_ERR_FORMAT, "%s is longer than %zu characters", key,
+                          out_bytes - 1);
         }
     }
     return err;
@@ -29,8 +30,8 @@ static enum rr_err read_coin(const struct rr_config *config, const char *key, st
     const char *text = NULL;
     enum rr_err err = rr_config_string(config, key, &text, fault);
     if (err == RR_OK && text != NULL && !rr_coin_parse(out, text)) {
-        err = rr_fail(fault, RR_ERR_FORMAT, "%s is \"%s\"; an amount of coins is expected, as in \"0.25\"", key,
-                      text);
+        err = rr_fail(fault, RR_ERR_FORMAT,
+                      "%s is \"%s\"; an amount of coins is expected, as in \"0.25\"", key, text);
     }
     return err;
 }
@@ -41,12 +42,31 @@ struct number {
     uint64_t min, max, value;
 };
 enum {
-    SERVE_PORT, SERVE_THREADS, CACHE_MIB, CONNECTIONS, CONTROL_PORT, UPLOAD_MIB, MINE_THREADS, MINE_SHARE, QUOTA_MIB,
-    HEADROOM_MIB, DATA_SHARDS, PARITY_SHARDS, GOP_MS, CRF, AUDIO_KBPS, WORKERS, CHALLENGES, SLICE_KIB, SETTLE_AGE_S,
-    MARGIN_BLOCKS, NUMBERS
+    SERVE_PORT,
+    SERVE_THREADS,
+    CACHE_MIB,
+    CONNECTIONS,
+    CONTROL_PORT,
+    UPLOAD_MIB,
+    MINE_THREADS,
+    MINE_SHARE,
+    QUOTA_MIB,
+    HEADROOM_MIB,
+    DATA_SHARDS,
+    PARITY_SHARDS,
+    GOP_MS,
+    CRF,
+    AUDIO_KBPS,
+    WORKERS,
+    CHALLENGES,
+    SLICE_KIB,
+    SETTLE_AGE_S,
+    MARGIN_BLOCKS,
+    NUMBERS
 };
 
-static enum rr_err read_numbers(const struct rr_config *config, struct rig_config *out, struct rr_fault *fault)
+static enum rr_err read_numbers(const struct rr_config *config, struct rig_config *out,
+                                struct rr_fault *fault)
 {
     struct number numbers[NUMBERS] = {
         [SERVE_PORT] = {"serve.port", 0, 65535, 8800},
@@ -100,11 +120,13 @@ static enum rr_err read_numbers(const struct rr_config *config, struct rig_confi
     return RR_OK;
 }
 
-static enum rr_err read_texts(const struct rr_config *config, struct rig_config *out, struct rr_fault *fault)
+static enum rr_err read_texts(const struct rr_config *config, struct rig_config *out,
+                              struct rr_fault *fault)
 {
     static const char *const coin_keys[] = {"pay.slice_price", "pay.job_price", "pay.risk_limit",
                                             "pay.settle_amount"};
-    struct rr_coin *const coins[] = {&out->slice_price, &out->job_price, &out->risk_limit, &out->settle_amount};
+    struct rr_coin *const coins[] = {&out->slice_price, &out->job_price, &out->risk_limit,
+                                     &out->settle_amount};
     static const char *const coin_defaults[] = {"0.00001", "1", "1", "0.1"};
     enum rr_err err;
     for (size_t i = 0; i < RR_COUNT(coins); i++) {
@@ -118,17 +140,21 @@ static enum rr_err read_texts(const struct rr_config *config, struct rig_config 
     snprintf(out->ladder, sizeof out->ladder, "720,480,360");
     snprintf(out->preset, sizeof out->preset, "veryfast");
     out->mine = true;
-    if ((err = read_text(config, "serve.address", out->serve_address, sizeof out->serve_address, fault)) != RR_OK ||
-        (err = read_text(config, "control.address", out->control_address, sizeof out->control_address, fault)) !=
+    if ((err = read_text(config, "serve.address", out->serve_address, sizeof out->serve_address,
+                         fault)) != RR_OK ||
+        (err = read_text(config, "control.address", out->control_address,
+                         sizeof out->control_address, fault)) != RR_OK ||
+        (err = read_text(config, "transcode.ladder", out->ladder, sizeof out->ladder, fault)) !=
             RR_OK ||
-        (err = read_text(config, "transcode.ladder", out->ladder, sizeof out->ladder, fault)) != RR_OK ||
-        (err = read_text(config, "transcode.preset", out->preset, sizeof out->preset, fault)) != RR_OK) {
+        (err = read_text(config, "transcode.preset", out->preset, sizeof out->preset, fault)) !=
+            RR_OK) {
         return err;
     }
     return rr_config_bool(config, "mine.enabled", &out->mine, fault);
 }
 
-static enum rr_err read_genesis(const struct rr_config *config, struct rig_config *out, struct rr_fault *fault)
+static enum rr_err read_genesis(const struct rr_config *config, struct rig_config *out,
+                                struct rr_fault *fault)
 {
     const char *name = "dev";
     enum rr_err err = rr_config_string(config, "network.genesis", &name, fault);
@@ -159,9 +185,11 @@ enum rr_err daemon_config_load(struct rig_config *out, const char *path, struct 
     } else if ((err = rr_file_read(&text, path, CONFIG_BYTES_MAX, fault)) != RR_OK) {
         goto out;
     }
-    err = rr_config_parse(&config, rr_buf_slice(&text), path != NULL ? path : "built-in configuration", fault);
+    err = rr_config_parse(&config, rr_buf_slice(&text),
+                          path != NULL ? path : "built-in configuration", fault);
     if (err != RR_OK || (err = read_numbers(config, &loaded, fault)) != RR_OK ||
-        (err = read_texts(config, &loaded, fault)) != RR_OK || (err = read_genesis(config, &loaded, fault)) != RR_OK ||
+        (err = read_texts(config, &loaded, fault)) != RR_OK ||
+        (err = read_genesis(config, &loaded, fault)) != RR_OK ||
         (err = rr_config_check_unknown(config, fault)) != RR_OK) {
         goto out;
     }

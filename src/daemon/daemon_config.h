@@ -30,7 +30,8 @@ struct rig_config {
     uint64_t settle_age_ms;
     uint32_t margin_blocks;
 };
-/* Reads the file at path, or the built-in default when path is NULL. RR_ERR_FORMAT with file:line:column,
- * RR_ERR_NOTFOUND when the file is not there. Blocks. */
-enum rr_err daemon_config_load(struct rig_config *out, const char *path, struct rr_fault *fault) RR_MUST_USE;
+/* Reads the file at path, or the built-in default when path is NULL. RR_ERR_FORMAT with
+ * file:line:column, RR_ERR_NOTFOUND when the file is not there. Blocks. */
+enum rr_err daemon_config_load(struct rig_config *out, const char *path,
+                               struct rr_fault *fault) RR_MUST_USE;
 #endif

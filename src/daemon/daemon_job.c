@@ -26,8 +26,8 @@ bool daemon_job_final(enum daemon_job_stage stage)
     return stage == JOB_PROVED || stage == JOB_REFUSED || stage == JOB_FAILED;
 }
 
-enum rr_err daemon_job_path(const struct daemon_job *job, char out[static RR_PATH_BYTES], const char *name,
-                            struct rr_fault *fault)
+enum rr_err daemon_job_path(const struct daemon_job *job, char out[static RR_PATH_BYTES],
+                            const char *name, struct rr_fault *fault)
 {
     return rr_path(out, fault, "%s/jobs/%s/%s", job->rig->data, job->handle, name);
 }
@@ -39,7 +39,8 @@ void daemon_job_set_stage(struct daemon_job *job, enum daemon_job_stage stage)
     pthread_mutex_unlock(&job->rig->lock);
 }
 
-/* ---- job.json ---------------------------------------------------------------------------------- */
+/* ---- job.json ----------------------------------------------------------------------------------
+ */
 
 static json_t *json_hash(const struct rr_hash32 *hash)
 {
@@ -55,10 +56,11 @@ static json_t *job_json(const struct daemon_job *job)
     char *spec_hex = rr_alloc(spec.len * 2 + 1);
     rr_hex(spec_hex, spec.ptr, spec.len);
     json_t *json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:I}", "version", 1, "title", job->title, "stage",
-        daemon_job_stage_text(job->stage), "spec", spec_hex, "preset", job->preset, "slice_price_units",
-        (json_int_t)rr_coin_units(job->slice_price), "job_price_units", (json_int_t)rr_coin_units(job->job_price),
-        "slice_bytes", (json_int_t)job->slice_bytes, "data_shards", (int)job->data_shards, "parity_shards",
+        "{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:I}", "version", 1, "title",
+        job->title, "stage", daemon_job_stage_text(job->stage), "spec", spec_hex, "preset",
+        job->preset, "slice_price_units", (json_int_t)rr_coin_units(job->slice_price),
+        "job_price_units", (json_int_t)rr_coin_units(job->job_price), "slice_bytes",
+        (json_int_t)job->slice_bytes, "data_shards", (int)job->data_shards, "parity_shards",
         (int)job->parity_shards, "source_bytes", (json_int_t)job->source_bytes);
     RR_CHECK(json != NULL);
     json_object_set_new(json, "contract_tx", json_hash(&job->contract_tx));
@@ -66,13 +68,13 @@ static json_t *job_json(const struct daemon_job *job)
     json_object_set_new(json, "attestation_tx", json_hash(&job->attestation_tx));
     json_object_set_new(json, "resource_id", json_hash(&job->resource_id));
     json_object_set_new(json, "root", json_hash(&job->root));
-    json_t *rest = json_pack("{s:I, s:I, s:I, s:I, s:b, s:i, s:i, s:I, s:f, s:f, s:f, s:s}", "leaves",
-                             (json_int_t)job->leaves, "gops", (json_int_t)job->gops, "frames_in",
-                             (json_int_t)job->frames_in, "concealed", (json_int_t)job->concealed, "frames_out_ok",
-                             (int)job->frames_out_ok, "proofs_checked", (int)job->proofs_checked, "proofs_failed",
-                             (int)job->proofs_failed, "shards", (json_int_t)job->shards, "transcode_s",
-                             job->transcode_s, "prove_s", job->prove_s, "store_s", job->store_s, "error",
-                             job->error);
+    json_t *rest = json_pack(
+        "{s:I, s:I, s:I, s:I, s:b, s:i, s:i, s:I, s:f, s:f, s:f, s:s}", "leaves",
+        (json_int_t)job->leaves, "gops", (json_int_t)job->gops, "frames_in",
+        (json_int_t)job->frames_in, "concealed", (json_int_t)job->concealed, "frames_out_ok",
+        (int)job->frames_out_ok, "proofs_checked", (int)job->proofs_checked, "proofs_failed",
+        (int)job->proofs_failed, "shards", (json_int_t)job->shards, "transcode_s", job->transcode_s,
+        "prove_s", job->prove_s, "store_s", job->store_s, "error", job->error);
     RR_CHECK(rest != NULL);
     json_object_update(json, rest);
     json_decref(rest);
@@ -118,21 +120,27 @@ static bool read_spec(const char *hex, struct rr_job_spec *out)
 static bool read_job(struct daemon_job *job, json_t *json)
 {
     const char *title, *stage, *spec, *preset, *error;
-    json_int_t slice_price, job_price, slice_bytes, source_bytes, leaves, gops, frames, concealed, shards;
+    json_int_t slice_price, job_price, slice_bytes, source_bytes, leaves, gops, frames, concealed,
+        shards;
     int version, k, m, ok, checked, failed;
-    if (json_unpack(json, "{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:I}", "version", &version, "title",
-                    &title, "stage", &stage, "spec", &spec, "preset", &preset, "slice_price_units", &slice_price,
-                    "job_price_units", &job_price, "slice_bytes", &slice_bytes, "data_shards", &k, "parity_shards",
-                    &m, "source_bytes", &source_bytes) != 0 ||
-        json_unpack(json, "{s:I, s:I, s:I, s:I, s:b, s:i, s:i, s:I, s:F, s:F, s:F, s:s}", "leaves", &leaves, "gops",
-                    &gops, "frames_in", &frames, "concealed", &concealed, "frames_out_ok", &ok, "proofs_checked",
-                    &checked, "proofs_failed", &failed, "shards", &shards, "transcode_s", &job->transcode_s,
-                    "prove_s", &job->prove_s, "store_s", &job->store_s, "error", &error) != 0 ||
+    if (json_unpack(json, "{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:I}", "version",
+                    &version, "title", &title, "stage", &stage, "spec", &spec, "preset", &preset,
+                    "slice_price_units", &slice_price, "job_price_units", &job_price, "slice_bytes",
+                    &slice_bytes, "data_shards", &k, "parity_shards", &m, "source_bytes",
+                    &source_bytes) != 0 ||
+        json_unpack(json, "{s:I, s:I, s:I, s:I, s:b, s:i, s:i, s:I, s:F, s:F, s:F, s:s}", "leaves",
+                    &leaves, "gops", &gops, "frames_in", &frames, "concealed", &concealed,
+                    "frames_out_ok", &ok, "proofs_checked", &checked, "proofs_failed", &failed,
+                    "shards", &shards, "transcode_s", &job->transcode_s, "prove_s", &job->prove_s,
+                    "store_s", &job->store_s, "error", &error) != 0 ||
         version != 1 || !read_spec(spec, &job->spec) ||
         !rr_coin_of_units(&job->slice_price, (uint64_t)slice_price) ||
-        !rr_coin_of_units(&job->job_price, (uint64_t)job_price) || !read_hash(json, "contract_tx", &job->contract_tx) ||
-        !read_hash(json, "claim_tx", &job->claim_tx) || !read_hash(json, "attestation_tx", &job->attestation_tx) ||
-        !read_hash(json, "resource_id", &job->resource_id) || !read_hash(json, "root", &job->root)) {
+        !rr_coin_of_units(&job->job_price, (uint64_t)job_price) ||
+        !read_hash(json, "contract_tx", &job->contract_tx) ||
+        !read_hash(json, "claim_tx", &job->claim_tx) ||
+        !read_hash(json, "attestation_tx", &job->attestation_tx) ||
+        !read_hash(json, "resource_id", &job->resource_id) ||
+        !read_hash(json, "root", &job->root)) {
         return false;
     }
     snprintf(job->title, sizeof job->title, "%s", title);
@@ -174,7 +182,8 @@ static enum rr_err load_job(struct rr_rig *rig, const char *handle, struct rr_fa
     if (err == RR_OK) {
         json = json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);
         if (json == NULL || !read_job(job, json)) {
-            err = rr_fail(fault, RR_ERR_DAMAGED, "%s is not a job record; move its folder away to go on", path);
+            err = rr_fail(fault, RR_ERR_DAMAGED,
+                          "%s is not a job record; move its folder away to go on", path);
         }
     }
     if (err == RR_OK) {
@@ -213,7 +222,8 @@ enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault)
             char record[RR_PATH_BYTES];
             struct stat st;
             /* A folder without its record is an upload that was never acknowledged. */
-            if (rr_path(record, NULL, "%s/%s/job.json", path, entry->d_name) == RR_OK && stat(record, &st) == 0) {
+            if (rr_path(record, NULL, "%s/%s/job.json", path, entry->d_name) == RR_OK &&
+                stat(record, &st) == 0) {
                 if (load_job(rig, entry->d_name, &why) != RR_OK) {
                     rr_log_fault(RR_LOG_ERROR, "jobs", &why);
                 }
@@ -233,7 +243,8 @@ enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault)
     return err;
 }
 
-/* ---- new jobs ------------------------------------------------------------------------------------ */
+/* ---- new jobs
+ * ------------------------------------------------------------------------------------ */
 
 static enum rr_err parse_ladder(struct rr_job_spec *spec, const char *text, struct rr_fault *fault)
 {
@@ -246,15 +257,16 @@ static enum rr_err parse_ladder(struct rr_job_spec *spec, const char *text, stru
     return err;
 }
 
-static enum rr_err fill_job(struct daemon_job *job, const char *title, const char *ladder, const char *slice_price,
-                            struct rr_fault *fault)
+static enum rr_err fill_job(struct daemon_job *job, const char *title, const char *ladder,
+                            const char *slice_price, struct rr_fault *fault)
 {
     const struct rig_config *config = &job->rig->config;
     snprintf(job->title, sizeof job->title, "%s", title);
     snprintf(job->preset, sizeof job->preset, "%s", config->preset);
     job->slice_price = config->slice_price;
     if (slice_price != NULL && !rr_coin_parse(&job->slice_price, slice_price)) {
-        return rr_fail(fault, RR_ERR_USAGE, "price '%s' is not an amount of coins, as in 0.00001", slice_price);
+        return rr_fail(fault, RR_ERR_USAGE, "price '%s' is not an amount of coins, as in 0.00001",
+                       slice_price);
     }
     job->job_price = config->job_price;
     job->slice_bytes = config->slice_bytes;
@@ -263,7 +275,8 @@ static enum rr_err fill_job(struct daemon_job *job, const char *title, const cha
     job->spec.chain_id = rr_genesis_chain_id(&config->genesis);
     job->spec.owner = job->rig->public_key;
     job->spec.created_ms = rr_wall_ms(job->rig->clock);
-    snprintf(job->spec.profile, sizeof job->spec.profile, "%s", rr_transcode_profile(config->preset));
+    snprintf(job->spec.profile, sizeof job->spec.profile, "%s",
+             rr_transcode_profile(config->preset));
     job->spec.crf = config->crf;
     job->spec.gop_ms = config->gop_ms;
     job->spec.audio_bps = config->audio_bps;
@@ -271,8 +284,9 @@ static enum rr_err fill_job(struct daemon_job *job, const char *title, const cha
     return parse_ladder(&job->spec, ladder != NULL ? ladder : config->ladder, fault);
 }
 
-enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path, const char *title,
-                              const char *ladder, const char *slice_price, struct rr_fault *fault)
+enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path,
+                              const char *title, const char *ladder, const char *slice_price,
+                              struct rr_fault *fault)
 {
     struct daemon_job *job = rr_alloc(sizeof *job);
     char path[RR_PATH_BYTES];
@@ -285,7 +299,8 @@ enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const cha
     if (err == RR_OK && stat(upload_path, &st) != 0) {
         err = rr_fail_errno(fault, "cannot read the upload");
     }
-    if (err != RR_OK || (err = rr_path(path, fault, "%s/jobs/%s", rig->data, job->handle)) != RR_OK ||
+    if (err != RR_OK ||
+        (err = rr_path(path, fault, "%s/jobs/%s", rig->data, job->handle)) != RR_OK ||
         (err = rr_make_folders(path, fault)) != RR_OK ||
         (err = daemon_job_path(job, path, "source", fault)) != RR_OK) {
         rr_free(job);

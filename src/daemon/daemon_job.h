@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A publishing job: one video from upload to proof. Its state is a file, written before each next step, so that a
- * killed rig goes on where it was. */
+/* A publishing job: one video from upload to proof. Its state is a file, written before each next
+ * step, so that a killed rig goes on where it was. */
 #ifndef RR_DAEMON_JOB_H
 #define RR_DAEMON_JOB_H
 #include "daemon/daemon_rig.h"
@@ -59,27 +59,31 @@ const char *daemon_job_stage_text(enum daemon_job_stage stage);
 void daemon_job_set_stage(struct daemon_job *job, enum daemon_job_stage stage);
 bool daemon_job_final(enum daemon_job_stage stage);
 /* Path of a file in the job's folder. */
-enum rr_err daemon_job_path(const struct daemon_job *job, char out[static RR_PATH_BYTES], const char *name,
-                            struct rr_fault *fault) RR_MUST_USE;
+enum rr_err daemon_job_path(const struct daemon_job *job, char out[static RR_PATH_BYTES],
+                            const char *name, struct rr_fault *fault) RR_MUST_USE;
 /* Writes job.json durably. Takes rig->lock. Blocks. */
 enum rr_err daemon_job_save(struct daemon_job *job, struct rr_fault *fault) RR_MUST_USE;
 /* Loads all jobs of the data folder into rig->jobs and queues the unfinished ones. */
 enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault) RR_MUST_USE;
-/* New job around the uploaded file (renamed into the job's folder). Queued when RR_OK. handle copied to out. */
-enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path, const char *title,
-                              const char *ladder, const char *slice_price, struct rr_fault *fault) RR_MUST_USE;
+/* New job around the uploaded file (renamed into the job's folder). Queued when RR_OK. handle
+ * copied to out. */
+enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path,
+                              const char *title, const char *ladder, const char *slice_price,
+                              struct rr_fault *fault) RR_MUST_USE;
 /* Runs the steps that are left; on the jobs thread. ctx: the job. */
 void daemon_job_run(void *ctx);
 /* Steps of daemon_prove.c: claim on the ledger, challenge, verify, attest. */
 enum rr_err daemon_prove_claim(struct daemon_job *job, struct rr_fault *fault) RR_MUST_USE;
 enum rr_err daemon_prove_verify(struct daemon_job *job, struct rr_fault *fault) RR_MUST_USE;
-/* Gets one transaction of the job into a block: *id names it (zero: `fill` makes type and body first). Survives restarts;
- * waits for blocks and funds. */
+/* Gets one transaction of the job into a block: *id names it (zero: `fill` makes type and body
+ * first). Survives restarts; waits for blocks and funds. */
 enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, const char *name,
-                                void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx, uint64_t *height,
-                                struct rr_fault *fault) RR_MUST_USE;
+                                void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
+                                uint64_t *height, struct rr_fault *fault) RR_MUST_USE;
 /* The original out of the store in a sealed memfd at offset 0; the caller closes it. */
-enum rr_err daemon_job_original(struct daemon_job *job, int *fd, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err daemon_job_original(struct daemon_job *job, int *fd,
+                                struct rr_fault *fault) RR_MUST_USE;
 /* Transcoding options of the job. */
-enum rr_err daemon_job_options(const struct daemon_job *job, struct rr_transcode_options *out, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err daemon_job_options(const struct daemon_job *job, struct rr_transcode_options *out,
+                               struct rr_fault *fault) RR_MUST_USE;
 #endif

@@ -4,7 +4,8 @@
 #include <string.h>
 #include <time.h>
 
-/* A search that found nothing for this long starts again on a fresh template: new transactions and time. */
+/* A search that found nothing for this long starts again on a fresh template: new transactions and
+ * time. */
 #define TEMPLATE_MS 500
 #define RETRY_MS    200
 
@@ -26,9 +27,11 @@ static void search_ended(void *ctx, const struct rr_hash_result *result)
     pthread_mutex_unlock(&search->lock);
 }
 
-static enum rr_err find_nonce(struct rr_rig *rig, struct rr_block_template *found, bool *solved, struct rr_fault *fault)
+static enum rr_err find_nonce(struct rr_rig *rig, struct rr_block_template *found, bool *solved,
+                              struct rr_fault *fault)
 {
-    struct search search = {.lock = PTHREAD_MUTEX_INITIALIZER, .ended_cond = PTHREAD_COND_INITIALIZER};
+    struct search search = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                            .ended_cond = PTHREAD_COND_INITIALIZER};
     struct rr_hash_job job = {
         .kind = RR_HASH_TARGET,
         .difficulty = found->block.header.difficulty,
@@ -48,7 +51,8 @@ static enum rr_err find_nonce(struct rr_rig *rig, struct rr_block_template *foun
     }
     pthread_mutex_unlock(&search.lock);
     if (search.result.end == RR_HASH_FAILED) {
-        return rr_fail(fault, RR_ERR_DAMAGED, "the hash engine disagrees with its own check; mining stops");
+        return rr_fail(fault, RR_ERR_DAMAGED,
+                       "the hash engine disagrees with its own check; mining stops");
     }
     *solved = search.result.end == RR_HASH_FOUND;
     if (*solved) {
@@ -58,8 +62,9 @@ static enum rr_err find_nonce(struct rr_rig *rig, struct rr_block_template *foun
     return RR_OK;
 }
 
-static enum rr_err append(struct rr_rig *rig, const struct rr_block *block, const struct rr_certificate_set *sets,
-                          uint32_t set_count, struct rr_fault *fault)
+static enum rr_err append(struct rr_rig *rig, const struct rr_block *block,
+                          const struct rr_certificate_set *sets, uint32_t set_count,
+                          struct rr_fault *fault)
 {
     uint64_t height = block->header.height;
     enum rr_err err = rr_chain_append(rig->chain, block, fault);
@@ -89,7 +94,9 @@ static enum rr_err mine_once(struct rr_rig *rig, struct rr_fault *fault)
     bool solved = false;
     rr_chain_tip(rig->chain, &tip);
     enum rr_err err = rr_till_build_sets(rig->till, &sets, &set_count, tip.height + 1, fault);
-    if (err == RR_OK && (err = rr_chain_template(rig->chain, &next, &rig->public_key, sets, set_count, fault)) == RR_OK &&
+    if (err == RR_OK &&
+        (err = rr_chain_template(rig->chain, &next, &rig->public_key, sets, set_count, fault)) ==
+            RR_OK &&
         (err = find_nonce(rig, &next, &solved, fault)) == RR_OK && solved) {
         err = append(rig, &next.block, sets, set_count, fault);
     }

@@ -19,7 +19,8 @@ static void fill_claim(void *ctx, struct rr_tx *tx)
 enum rr_err daemon_prove_claim(struct daemon_job *job, struct rr_fault *fault)
 {
     uint64_t height;
-    enum rr_err err = daemon_job_transact(job, &job->claim_tx, "claim.tx", fill_claim, job, &height, fault);
+    enum rr_err err =
+        daemon_job_transact(job, &job->claim_tx, "claim.tx", fill_claim, job, &height, fault);
     if (err != RR_OK) {
         return err;
     }
@@ -58,8 +59,8 @@ static enum rr_err load_leaves(struct check *check, struct rr_fault *fault)
         return err;
     }
     if (!rr_hash32_equal(&job_id, &check->claim.job_id) || count != check->claim.leaves) {
-        return rr_fail(fault, RR_ERR_DAMAGED, "%s holds %u leaves of another job; %u were claimed", path,
-                       (unsigned)count, (unsigned)check->claim.leaves);
+        return rr_fail(fault, RR_ERR_DAMAGED, "%s holds %u leaves of another job; %u were claimed",
+                       path, (unsigned)count, (unsigned)check->claim.leaves);
     }
     check->hashes = rr_alloc_array(count, sizeof *check->hashes);
     for (uint32_t i = 0; i < count; i++) {
@@ -84,15 +85,15 @@ static enum rr_err answer_leaf(const struct check *check, struct rr_pot_answer *
 }
 
 /* The verifier's side: check the place, make the GOP again from the stored original, compare. */
-static enum rr_err check_answer(struct check *check, const struct rr_pot_answer *answer, uint32_t index, bool *passed,
-                                struct rr_fault *fault)
+static enum rr_err check_answer(struct check *check, const struct rr_pot_answer *answer,
+                                uint32_t index, bool *passed, struct rr_fault *fault)
 {
     struct rr_transcode_remade made = {0};
     struct rr_fault why = {0};
     bool good = rr_proof_answer_check(answer, &check->claim, index, &why) == RR_OK;
     if (good) {
-        enum rr_err err = rr_transcode_remake(&made, check->original_fd, &check->options, &answer->leaf,
-                                              &check->job->cancel, fault);
+        enum rr_err err = rr_transcode_remake(&made, check->original_fd, &check->options,
+                                              &answer->leaf, &check->job->cancel, fault);
         if (err != RR_OK) {
             return err;
         }
@@ -107,8 +108,8 @@ static enum rr_err check_answer(struct check *check, const struct rr_pot_answer 
     check->job->proofs_failed = check->failed;
     pthread_mutex_unlock(&check->job->rig->lock);
     if (!good) {
-        rr_log(RR_LOG_WARN, "prove", "job %s: rendition %u GOP %u is not what was committed", check->job->handle,
-               (unsigned)answer->leaf.rendition, (unsigned)answer->leaf.gop);
+        rr_log(RR_LOG_WARN, "prove", "job %s: rendition %u GOP %u is not what was committed",
+               check->job->handle, (unsigned)answer->leaf.rendition, (unsigned)answer->leaf.gop);
     }
     *passed = good;
     return RR_OK;
@@ -119,16 +120,16 @@ static enum rr_err run_challenge(struct check *check, struct rr_fault *fault)
     struct daemon_job *job = check->job;
     struct rr_hash32 beacon;
     enum rr_err err = daemon_rig_wait_height(job->rig, check->beacon_height, fault);
-    if (err != RR_OK ||
-        (err = rr_chain_block_hash(job->rig->chain, check->beacon_height, &beacon, fault)) != RR_OK) {
+    if (err != RR_OK || (err = rr_chain_block_hash(job->rig->chain, check->beacon_height, &beacon,
+                                                   fault)) != RR_OK) {
         return err;
     }
     uint32_t capacity = rr_proof_draw_count(check->claim.leaves, check->challenges);
     uint32_t *drawn = rr_alloc_array(capacity, sizeof *drawn);
     check->answers = rr_alloc_array(capacity, sizeof *check->answers);
     check->passed = rr_alloc_array(capacity, sizeof *check->passed);
-    err = rr_proof_draw(&beacon, &check->claim.root, check->claim.leaves, check->challenges, drawn, &check->drawn,
-                        capacity, fault);
+    err = rr_proof_draw(&beacon, &check->claim.root, check->claim.leaves, check->challenges, drawn,
+                        &check->drawn, capacity, fault);
     for (uint32_t i = 0; i < check->drawn && err == RR_OK; i++) {
         if (atomic_load(&job->rig->stopping)) {
             err = rr_fail(fault, RR_ERR_CANCELLED, "the rig stops");
@@ -174,7 +175,8 @@ enum rr_err daemon_prove_verify(struct daemon_job *job, struct rr_fault *fault)
         goto out;
     }
     job->prove_s = (double)(rr_monotonic_us(job->rig->clock) - started_us) / 1e6;
-    err = daemon_job_transact(job, &job->attestation_tx, "attestation.tx", fill_attestation, &check, &height, fault);
+    err = daemon_job_transact(job, &job->attestation_tx, "attestation.tx", fill_attestation, &check,
+                              &height, fault);
     if (err == RR_OK) {
         daemon_job_set_stage(job, job->proofs_failed == 0 ? JOB_PROVED : JOB_REFUSED);
         err = daemon_job_save(job, fault);

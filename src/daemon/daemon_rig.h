@@ -43,29 +43,33 @@ struct rr_rig {
     atomic_bool stopping;
     atomic_bool settle_queued, snapshot_queued;
 
-    pthread_mutex_t lock; /* guards what follows */
+    pthread_mutex_t lock;       /* guards what follows */
     pthread_cond_t tip_changed; /* also signalled by stopping */
     uint64_t tip_height;
     struct daemon_job *jobs; /* newest first; never freed before the rig */
     uint64_t blocks_mined;
-    uint32_t best_r_q32;        /* highest reputation of a block mined here */
+    uint32_t best_r_q32; /* highest reputation of a block mined here */
     uint64_t certificates_mined;
 };
 
 struct rig_arguments {
-    const char *data;        /* folder; made when absent */
-    const char *config_path; /* NULL: built-in */
-    const char *web_folder;  /* NULL: no pages */
+    const char *data;             /* folder; made when absent */
+    const char *config_path;      /* NULL: built-in */
+    const char *web_folder;       /* NULL: no pages */
     int serve_port, control_port; /* -1: as configured */
 };
-/* Opens everything and starts serving, mining and unfinished jobs. *out owned (daemon_rig_close). Blocks. Writes
- * control.json (mode 0600: addresses and token) into the data folder last: whoever waits for it may talk to the rig. */
-enum rr_err daemon_rig_open(struct rr_rig **out, struct rr_loop *loop, const struct rig_arguments *arguments,
+/* Opens everything and starts serving, mining and unfinished jobs. *out owned (daemon_rig_close).
+ * Blocks. Writes control.json (mode 0600: addresses and token) into the data folder last: whoever
+ * waits for it may talk to the rig. */
+enum rr_err daemon_rig_open(struct rr_rig **out, struct rr_loop *loop,
+                            const struct rig_arguments *arguments,
                             struct rr_fault *fault) RR_MUST_USE;
 /* Stops in reverse order; under 2 s: running work is cancelled and goes on at the next start. */
 void daemon_rig_close(struct rr_rig *rig);
 /* Waits until the tip is at `height` or above; RR_ERR_CANCELLED when the rig stops. */
-enum rr_err daemon_rig_wait_height(struct rr_rig *rig, uint64_t height, struct rr_fault *fault) RR_MUST_USE;
+enum rr_err daemon_rig_wait_height(struct rr_rig *rig, uint64_t height,
+                                   struct rr_fault *fault) RR_MUST_USE;
 /* Light verification as ledger and pay ask for it; ctx is the rig. Any thread. */
-bool daemon_rig_work(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32], uint8_t final_be[32]);
+bool daemon_rig_work(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
+                     uint8_t final_be[32]);
 #endif

@@ -38,7 +38,8 @@ static void set(json_t *object, const char *key, json_t *value)
     RR_CHECK(value != NULL && json_object_set_new(object, key, value) == 0);
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------------ */
+/* ---- jobs
+ * ------------------------------------------------------------------------------------------ */
 
 static json_t *renditions_json(const struct daemon_job *job)
 {
@@ -46,7 +47,8 @@ static json_t *renditions_json(const struct daemon_job *job)
     for (uint32_t i = 0; i < job->rendition_count; i++) {
         const struct daemon_rendition_progress *r = &job->renditions[i];
         json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:f}", "name", r->name, "gops_done",
-                                              (json_int_t)r->gops_done, "gops", (json_int_t)r->gops, "fps", r->fps));
+                                              (json_int_t)r->gops_done, "gops", (json_int_t)r->gops,
+                                              "fps", r->fps));
     }
     return list;
 }
@@ -59,7 +61,8 @@ static json_t *job_json(const struct daemon_job *job)
     set(out, "title", json_string(job->title));
     set(out, "stage", json_string(daemon_job_stage_text(job->stage)));
     set(out, "final", json_boolean(daemon_job_final(job->stage)));
-    set(out, "percent", json_real(job->stage >= JOB_PUBLISHED && job->stage != JOB_FAILED ? 100.0 : job->percent));
+    set(out, "percent",
+        json_real(job->stage >= JOB_PUBLISHED && job->stage != JOB_FAILED ? 100.0 : job->percent));
     set(out, "fps", json_real(job->fps));
     set(out, "eta_s", json_real(job->eta_s));
     set(out, "renditions", renditions_json(job));
@@ -75,8 +78,9 @@ static json_t *job_json(const struct daemon_job *job)
     set(out, "root", daemon_json_hash(job->root.bytes, 32));
     set(out, "contract", daemon_json_hash(job->contract_tx.bytes, 32));
     set(out, "slice_price", daemon_json_coin(job->slice_price));
-    set(out, "seconds", json_pack("{s:f, s:f, s:f}", "transcode", job->transcode_s, "prove", job->prove_s, "store",
-                                  job->store_s));
+    set(out, "seconds",
+        json_pack("{s:f, s:f, s:f}", "transcode", job->transcode_s, "prove", job->prove_s, "store",
+                  job->store_s));
     bool published = !rr_hash32_is_zero(&job->resource_id);
     set(out, "resource", published ? daemon_json_hash(job->resource_id.bytes, 32) : json_null());
     set(out, "error", job->error[0] != '\0' ? json_string(job->error) : json_null());
@@ -107,7 +111,8 @@ json_t *daemon_view_job(struct rr_rig *rig, const char *handle)
     return found;
 }
 
-/* ---- chain ------------------------------------------------------------------------------------------- */
+/* ---- chain
+ * ------------------------------------------------------------------------------------------- */
 
 static json_t *tip_json(struct rr_rig *rig)
 {
@@ -217,14 +222,16 @@ json_t *daemon_view_block(struct rr_rig *rig, uint64_t height)
     return out;
 }
 
-/* ---- pools, wallet, store, serving ------------------------------------------------------------------------- */
+/* ---- pools, wallet, store, serving
+ * ------------------------------------------------------------------------- */
 
 struct pool_list {
     struct rr_rig *rig;
     json_t *list;
 };
 
-static json_t *pool_json(struct rr_rig *rig, const struct rr_hash32 *pool_id, const struct rr_pool_state *pool)
+static json_t *pool_json(struct rr_rig *rig, const struct rr_hash32 *pool_id,
+                         const struct rr_pool_state *pool)
 {
     struct rr_address owner;
     struct rr_pool_target target = {0};
@@ -254,7 +261,8 @@ static bool add_pool(void *ctx, const struct rr_hash32 *pool_id, const struct rr
 json_t *daemon_view_pool(struct rr_rig *rig, const struct rr_hash32 *pool_id)
 {
     struct rr_pool_state pool;
-    return rr_chain_pool(rig->chain, pool_id, &pool, NULL) == RR_OK ? pool_json(rig, pool_id, &pool) : NULL;
+    return rr_chain_pool(rig->chain, pool_id, &pool, NULL) == RR_OK ? pool_json(rig, pool_id, &pool)
+                                                                    : NULL;
 }
 
 static bool add_sale(void *ctx, const struct rr_till_pool *pool)
@@ -343,7 +351,9 @@ static json_t *serve_json(struct rr_rig *rig)
     struct rr_serve_stats stats;
     rr_serve_stats(rig->serve, &stats);
     json_t *out = json_object();
-    set(out, "url", json_sprintf("http://%s:%u", rig->config.serve_address, (unsigned)rr_serve_port(rig->serve)));
+    set(out, "url",
+        json_sprintf("http://%s:%u", rig->config.serve_address,
+                     (unsigned)rr_serve_port(rig->serve)));
     set(out, "requests", number(stats.requests));
     set(out, "bytes", number(stats.bytes));
     set(out, "segments", number(stats.segments));
@@ -360,7 +370,8 @@ json_t *daemon_view_status(struct rr_rig *rig)
     json_t *out = json_object();
     json_t *hash = json_object();
     set(hash, "hashes_per_s", number(rig->engine != NULL ? rr_hash_engine_rate(rig->engine) : 0));
-    set(hash, "device", json_string(rig->engine != NULL ? rr_hash_engine_text(rig->engine) : "off"));
+    set(hash, "device",
+        json_string(rig->engine != NULL ? rr_hash_engine_text(rig->engine) : "off"));
     set(out, "version", json_string(RR_VERSION));
     set(out, "uptime_s", number((rr_wall_ms(rig->clock) - rig->started_ms) / 1000));
     set(out, "data", json_string(rig->data));
@@ -374,8 +385,8 @@ json_t *daemon_view_status(struct rr_rig *rig)
     return out;
 }
 
-enum rr_err daemon_view_objects(struct rr_rig *rig, const struct rr_hash32 *resource_id, json_t **out,
-                                struct rr_fault *fault)
+enum rr_err daemon_view_objects(struct rr_rig *rig, const struct rr_hash32 *resource_id,
+                                json_t **out, struct rr_fault *fault)
 {
     struct rr_manifest manifest;
     enum rr_err err = rr_store_manifest(rig->store, &manifest, resource_id, fault);

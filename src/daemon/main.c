@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: reelrigd [--data FOLDER] [--config FILE] [--web FOLDER] [--serve-port N] [--control-port N]\n"
+    "usage: reelrigd [--data FOLDER] [--config FILE] [--web FOLDER] [--serve-port N] "
+    "[--control-port N]\n"
     "                [--check-config] [--verbose] [--version]\n"
     "  --data FOLDER     everything the rig keeps (default /var/lib/reelrig)\n"
     "  --config FILE     settings; without it the built-in development settings\n"
@@ -38,11 +39,16 @@ static bool read_port(int *out, const char *text)
 static int read_arguments(struct rig_arguments *out, bool *check_only, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"data", required_argument, NULL, 'd'},       {"config", required_argument, NULL, 'c'},
-        {"web", required_argument, NULL, 'w'},        {"serve-port", required_argument, NULL, 's'},
-        {"control-port", required_argument, NULL, 'p'}, {"check-config", no_argument, NULL, 'k'},
-        {"verbose", no_argument, NULL, 'v'},          {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},             {NULL, 0, NULL, 0},
+        {"data", required_argument, NULL, 'd'},
+        {"config", required_argument, NULL, 'c'},
+        {"web", required_argument, NULL, 'w'},
+        {"serve-port", required_argument, NULL, 's'},
+        {"control-port", required_argument, NULL, 'p'},
+        {"check-config", no_argument, NULL, 'k'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -98,7 +104,8 @@ static void stop_on_signal(void *ctx, int signum)
 
 int main(int argc, char **argv)
 {
-    struct rig_arguments arguments = {.data = "/var/lib/reelrig", .serve_port = -1, .control_port = -1};
+    struct rig_arguments arguments = {
+        .data = "/var/lib/reelrig", .serve_port = -1, .control_port = -1};
     struct rr_fault fault = {0};
     bool check_only = false;
     int status = read_arguments(&arguments, &check_only, argc, argv);
@@ -110,7 +117,8 @@ int main(int argc, char **argv)
     if (check_only) {
         struct rig_config config;
         enum rr_err err = daemon_config_load(&config, arguments.config_path, &fault);
-        say(err == RR_OK ? STDOUT_FILENO : STDERR_FILENO, err == RR_OK ? "the settings hold\n" : fault.text);
+        say(err == RR_OK ? STDOUT_FILENO : STDERR_FILENO,
+            err == RR_OK ? "the settings hold\n" : fault.text);
         return rr_err_exit_status(err);
     }
     struct rr_loop *loop = rr_loop_new();
@@ -118,7 +126,8 @@ int main(int argc, char **argv)
     rr_loop_on_signals(loop, stop_on_signal, loop);
     enum rr_err err = daemon_rig_open(&rig, loop, &arguments, &fault);
     if (err == RR_OK) {
-        rr_log(RR_LOG_INFO, "reelrigd", "ready: segments on port %u, control on port %u, data in %s",
+        rr_log(RR_LOG_INFO, "reelrigd",
+               "ready: segments on port %u, control on port %u, data in %s",
                rr_serve_port(rig->serve), rr_monitor_port(rig->monitor), rig->data);
         rr_loop_run(loop);
         daemon_rig_close(rig);

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The door of loop, floor 1: the only owner of libuv. One loop is the control plane; what blocks goes to a
- * named pool. */
+/* The door of loop, floor 1: the only owner of libuv. One loop is the control plane; what blocks
+ * goes to a named pool. */
 #ifndef RR_LOOP_H
 #define RR_LOOP_H
 #include "base/base.h"
 
 struct rr_loop;
-struct rr_pool;  /* named worker threads with one FIFO queue */
+struct rr_pool; /* named worker threads with one FIFO queue */
 struct rr_timer;
 
 struct rr_loop *rr_loop_new(void);
 void rr_loop_free(struct rr_loop *loop); /* after rr_loop_run returned */
-/* Runs until rr_loop_stop; the calling thread becomes the loop's owner. Lag (how late a 100 ms timer
- * fires) goes to the gauge reelrig_loop_lag_us. */
+/* Runs until rr_loop_stop; the calling thread becomes the loop's owner. Lag (how late a 100 ms
+ * timer fires) goes to the gauge reelrig_loop_lag_us. */
 void rr_loop_run(struct rr_loop *loop);
 /* Any thread, any time, also from a signal callback. */
 void rr_loop_stop(struct rr_loop *loop);
 /* Runs fn(ctx) soon on the loop's thread; any thread; FIFO. */
 void rr_loop_post(struct rr_loop *loop, void (*fn)(void *ctx), void *ctx);
-/* Runs on the calling thread what is still posted, and returns how many that were; for after rr_loop_run
- * returned, so that late results of pools are not lost. What is left at rr_loop_free is dropped unrun. */
+/* Runs on the calling thread what is still posted, and returns how many that were; for after
+ * rr_loop_run returned, so that late results of pools are not lost. What is left at rr_loop_free is
+ * dropped unrun. */
 size_t rr_loop_drain(struct rr_loop *loop);
 /* Loop thread only. First after delay_ms, then every repeat_ms (0: once). Owned: rr_timer_free. */
 struct rr_timer *rr_timer_new(struct rr_loop *loop, uint64_t delay_ms, uint64_t repeat_ms,

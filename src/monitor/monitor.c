@@ -27,17 +27,18 @@ enum MHD_Result monitor_send(struct MHD_Connection *connection, unsigned status,
         const void *in;
         void *out;
     } body = {.in = bytes.ptr}; /* MHD_RESPMEM_MUST_COPY only reads it */
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(bytes.len, bytes.len == 0 ? NULL : body.out, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        bytes.len, bytes.len == 0 ? NULL : body.out, MHD_RESPMEM_MUST_COPY);
     RR_CHECK(response != NULL);
     MHD_add_response_header(response, "Content-Type", type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     /* Segments come from the serving port, another origin of the same rig. */
-    MHD_add_response_header(response, "Content-Security-Policy",
-                            "default-src 'self'; connect-src 'self' http: https:; media-src 'self' blob:; "
-                            "worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'");
+    MHD_add_response_header(
+        response, "Content-Security-Policy",
+        "default-src 'self'; connect-src 'self' http: https:; media-src 'self' blob:; "
+        "worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'");
     if (status == MHD_HTTP_UNAUTHORIZED) {
         MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
     }
@@ -103,7 +104,8 @@ static enum MHD_Result send_fault(struct MHD_Connection *connection, const struc
     rr_buf_format(&json, ",\"code\":%d,\"message\":", (int)fault->code);
     append_json_text(&json, fault->text);
     rr_buf_append(&json, "}\n", 2);
-    enum MHD_Result result = monitor_send(connection, status_of(fault->code), "application/json", rr_buf_slice(&json));
+    enum MHD_Result result =
+        monitor_send(connection, status_of(fault->code), "application/json", rr_buf_slice(&json));
     rr_buf_clear(&json);
     return result;
 }
@@ -116,7 +118,8 @@ static bool same_token(const struct rr_monitor *monitor, const char *given)
     }
     unsigned differ = 0;
     for (size_t i = 0; i < len; i++) {
-        differ |= (unsigned)(unsigned char)given[7 + i] ^ (unsigned)(unsigned char)monitor->token[i];
+        differ |=
+            (unsigned)(unsigned char)given[7 + i] ^ (unsigned)(unsigned char)monitor->token[i];
     }
     return differ == 0;
 }
@@ -126,26 +129,30 @@ static const char *argument(const struct rr_monitor_request *request, const char
     return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-static void take_body(struct rr_monitor *monitor, struct exchange *exchange, const char *data, size_t len)
+static void take_body(struct rr_monitor *monitor, struct exchange *exchange, const char *data,
+                      size_t len)
 {
     if (exchange->failed || !exchange->authorized) {
         return;
     }
     if (exchange->bytes + len > monitor->options.upload_bytes_max) {
         exchange->failed = true;
-        rr_fail(&exchange->fault, RR_ERR_LIMIT, "the body is longer than %llu bytes, the most this rig takes",
+        rr_fail(&exchange->fault, RR_ERR_LIMIT,
+                "the body is longer than %llu bytes, the most this rig takes",
                 (unsigned long long)monitor->options.upload_bytes_max);
         return;
     }
     if (exchange->fd < 0) {
-        if (rr_path(exchange->path, &exchange->fault, "%s/upload-XXXXXX", monitor->options.upload_folder) != RR_OK) {
+        if (rr_path(exchange->path, &exchange->fault, "%s/upload-XXXXXX",
+                    monitor->options.upload_folder) != RR_OK) {
             exchange->failed = true;
             return;
         }
         exchange->fd = mkostemp(exchange->path, O_CLOEXEC);
         if (exchange->fd < 0) {
             exchange->failed = true;
-            rr_fail_errno(&exchange->fault, "cannot make an upload file in %s", monitor->options.upload_folder);
+            rr_fail_errno(&exchange->fault, "cannot make an upload file in %s",
+                          monitor->options.upload_folder);
             return;
         }
     }
@@ -155,8 +162,8 @@ static void take_body(struct rr_monitor *monitor, struct exchange *exchange, con
     exchange->bytes += len;
 }
 
-static enum MHD_Result answer_api(struct rr_monitor *monitor, struct MHD_Connection *connection, const char *method,
-                                  const char *path, struct exchange *exchange)
+static enum MHD_Result answer_api(struct rr_monitor *monitor, struct MHD_Connection *connection,
+                                  const char *method, const char *path, struct exchange *exchange)
 {
     struct rr_fault fault = {0};
     if (exchange->failed) {
@@ -188,23 +195,25 @@ static enum MHD_Result answer_api(struct rr_monitor *monitor, struct MHD_Connect
     return result;
 }
 
-static enum MHD_Result route(struct rr_monitor *monitor, struct MHD_Connection *connection, const char *url,
-                             const char *method, struct exchange *exchange)
+static enum MHD_Result route(struct rr_monitor *monitor, struct MHD_Connection *connection,
+                             const char *url, const char *method, struct exchange *exchange)
 {
     bool get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
     bool api = strncmp(url, API_PREFIX, sizeof API_PREFIX - 1) == 0;
     bool metrics = strcmp(url, "/metrics") == 0;
     if (!get && !(api && strcmp(method, "POST") == 0)) {
-        return monitor_send(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", rr_slice_str("method not allowed\n"));
+        return monitor_send(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain",
+                            rr_slice_str("method not allowed\n"));
     }
     if (!api && !metrics) {
         return monitor_send_page(monitor, connection, url, strcmp(method, "HEAD") == 0);
     }
     if (!exchange->authorized) {
-        return monitor_send(connection, MHD_HTTP_UNAUTHORIZED, "application/json",
-                            rr_slice_str("{\"error\":\"unauthorized\",\"message\":\"send the rig's token as "
-                                         "'Authorization: Bearer TOKEN'; it stands in control.json of the data "
-                                         "folder\"}\n"));
+        return monitor_send(
+            connection, MHD_HTTP_UNAUTHORIZED, "application/json",
+            rr_slice_str("{\"error\":\"unauthorized\",\"message\":\"send the rig's token as "
+                         "'Authorization: Bearer TOKEN'; it stands in control.json of the data "
+                         "folder\"}\n"));
     }
     if (metrics) {
         return monitor_send_metrics(connection);
@@ -216,16 +225,17 @@ static enum MHD_Result route(struct rr_monitor *monitor, struct MHD_Connection *
     return answer_api(monitor, connection, get ? "GET" : "POST", path, exchange);
 }
 
-static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
-                              const char *version, const char *data, size_t *data_len, void **state)
+static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *data,
+                              size_t *data_len, void **state)
 {
     struct rr_monitor *monitor = ctx;
     (void)version;
     if (*state == NULL) {
         struct exchange *exchange = rr_alloc(sizeof *exchange);
         exchange->fd = -1;
-        exchange->authorized =
-            same_token(monitor, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization"));
+        exchange->authorized = same_token(
+            monitor, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization"));
         *state = exchange;
         return MHD_YES;
     }
@@ -238,7 +248,8 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
     return route(monitor, connection, url, method, exchange);
 }
 
-static void finish(void *ctx, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode why)
+static void finish(void *ctx, struct MHD_Connection *connection, void **state,
+                   enum MHD_RequestTerminationCode why)
 {
     (void)ctx, (void)connection, (void)why;
     struct exchange *exchange = *state;
@@ -266,7 +277,8 @@ enum rr_err rr_monitor_start(struct rr_monitor **out, const struct rr_monitor_op
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(options->port)};
     if (inet_pton(AF_INET, options->address, &address.sin_addr) != 1) {
-        return rr_fail(fault, RR_ERR_USAGE, "control.address '%s' is not an IPv4 address", options->address);
+        return rr_fail(fault, RR_ERR_USAGE, "control.address '%s' is not an IPv4 address",
+                       options->address);
     }
     struct rr_monitor *monitor = rr_alloc(sizeof *monitor);
     monitor->options = *options;
@@ -275,9 +287,10 @@ enum rr_err rr_monitor_start(struct rr_monitor **out, const struct rr_monitor_op
     pthread_mutex_init(&monitor->lock, NULL);
     errno = 0;
     monitor->mhd = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, monitor,
-        MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_CONNECTION_LIMIT,
-        256u, MHD_OPTION_CONNECTION_TIMEOUT, 60u, MHD_OPTION_NOTIFY_COMPLETED, finish, monitor, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        handle, monitor, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL, MHD_OPTION_SOCK_ADDR,
+        &address, MHD_OPTION_CONNECTION_LIMIT, 256u, MHD_OPTION_CONNECTION_TIMEOUT, 60u,
+        MHD_OPTION_NOTIFY_COMPLETED, finish, monitor, MHD_OPTION_END);
     if (monitor->mhd == NULL) {
         bool taken = errno == EADDRINUSE;
         rr_free(monitor);
@@ -286,7 +299,8 @@ enum rr_err rr_monitor_start(struct rr_monitor **out, const struct rr_monitor_op
                            "port %u of %s is taken by another program; stop it or set control.port",
                            options->port, options->address);
         }
-        return rr_fail_errno(fault, "cannot open the control port %u of %s", options->port, options->address);
+        return rr_fail_errno(fault, "cannot open the control port %u of %s", options->port,
+                             options->address);
     }
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(monitor->mhd, MHD_DAEMON_INFO_BIND_PORT);
     monitor->port = info != NULL ? info->port : options->port;

@@ -34,9 +34,11 @@ struct rr_monitor {
 };
 
 /* Queues a response of its own copy of `bytes`; loop of the http library only. */
-enum MHD_Result monitor_send(struct MHD_Connection *connection, unsigned status, const char *type, struct rr_slice bytes);
+enum MHD_Result monitor_send(struct MHD_Connection *connection, unsigned status, const char *type,
+                             struct rr_slice bytes);
 /* A page or asset below web_folder; 404 when there is none. */
-enum MHD_Result monitor_send_page(struct rr_monitor *monitor, struct MHD_Connection *connection, const char *path, bool head);
+enum MHD_Result monitor_send_page(struct rr_monitor *monitor, struct MHD_Connection *connection,
+                                  const char *path, bool head);
 /* Opens an event stream on this connection. */
 enum MHD_Result monitor_open_stream(struct rr_monitor *monitor, struct MHD_Connection *connection);
 /* Wakes and ends all streams. */

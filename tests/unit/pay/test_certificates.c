@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Certificates from the viewer's hand into a block. */
-#include "reputation/reputation.h"
 #include "payer.h"
+#include "reputation/reputation.h"
 
 #define DEPOSIT (1000 * (uint64_t)WORLD_PRICE)
 
