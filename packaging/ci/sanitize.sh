@@ -3,7 +3,7 @@
 # All tests and the fuzz corpora under AddressSanitizer and UndefinedBehaviorSanitizer, in short form.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-build=build-sanitize
+build="build-sanitize"
 cmake -G Ninja -S . -B $build -DRR_SANITIZE=address,undefined -DRR_WERROR=ON >/dev/null
 ninja -C $build --quiet
 packaging/web.sh $build

@@ -3,7 +3,7 @@
 # All checks of form; each prints its findings, the last line says how many failed.
 # usage: packaging/lint/lint.sh BUILD   (a build folder of its own, for compile_commands.json)
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 build=${1:?usage: packaging/lint/lint.sh BUILD}
 failed=0
 check() {
@@ -23,7 +23,7 @@ mapfile -t units < <(git ls-files 'src/*.c' 'kernels/*.c' 'bench/*.c')
 mapfile -t headers < <(git ls-files 'src/*.h' 'kernels/*.h' 'bench/*.h')
 mapfile -t scripts < <(git ls-files '*.sh'; echo .ci/run)
 
-flags=(-std=c17 -D_GNU_SOURCE '-DRR_VERSION="lint"' -Isrc -Ikernels -Iinclude)
+flags=(-std=c17 -D_GNU_SOURCE '-DRR_VERSION="lint"' -I. -Isrc -Ikernels)
 headers_alone() {
     local header rc=0
     for header in "${headers[@]}"; do
