@@ -11,6 +11,6 @@ if ! cmp -s "$here/src/web/package-lock.json" "$out/.installed"; then
     (cd "$out" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
     cp "$out/package-lock.json" "$out/.installed"
 fi
-cp "$here"/src/web/*.html "$here"/src/web/*.js "$here"/src/web/*.css "$out/pages/"
+cp "$here"/src/web/*.html "$here"/src/web/*.js "$here"/src/web/*.css "$here"/src/web/*.svg "$out/pages/"
 cp "$out/node_modules/hls.js/dist/hls.light.min.mjs" "$out/pages/vendor/hls.mjs"
 cp "$out/node_modules/hls.js/LICENSE" "$out/pages/vendor/hls.LICENSE"

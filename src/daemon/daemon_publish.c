@@ -16,7 +16,8 @@ static double seconds_since(const struct rr_clock *clock, uint64_t from_us)
     return (double)(rr_monotonic_us(clock) - from_us) / 1e6;
 }
 
-/* ---- original ------------------------------------------------------------------------------------- */
+/* ---- original
+ * ------------------------------------------------------------------------------------- */
 
 static enum rr_err store_original(struct daemon_job *job, struct rr_fault *fault)
 {
@@ -34,8 +35,8 @@ static enum rr_err store_original(struct daemon_job *job, struct rr_fault *fault
     if (job->source_bytes == 0) {
         err = rr_fail(fault, RR_ERR_FORMAT, "the uploaded file is empty; a video was expected");
     } else {
-        err = rr_store_put_fd(job->rig->store, &object, fd, job->source_bytes, job->data_shards, job->parity_shards,
-                              fault);
+        err = rr_store_put_fd(job->rig->store, &object, fd, job->source_bytes, job->data_shards,
+                              job->parity_shards, fault);
     }
     close(fd);
     if (err != RR_OK) {
@@ -72,7 +73,8 @@ enum rr_err daemon_job_original(struct daemon_job *job, int *fd, struct rr_fault
         }
     }
     rr_free(piece);
-    if (err == RR_OK && fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    if (err == RR_OK &&
+        fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         err = rr_fail_errno(fault, "cannot seal the original");
     }
     if (err != RR_OK) {
@@ -83,13 +85,16 @@ enum rr_err daemon_job_original(struct daemon_job *job, int *fd, struct rr_fault
     return RR_OK;
 }
 
-/* ---- transactions of a job -------------------------------------------------------------------------- */
+/* ---- transactions of a job
+ * -------------------------------------------------------------------------- */
 
 static enum rr_err submit_new(struct daemon_job *job, struct rr_hash32 *id, const char *path,
-                              void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx, struct rr_fault *fault)
+                              void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
+                              struct rr_fault *fault)
 {
     struct rr_rig *rig = job->rig;
-    struct rr_tx tx = {.chain_id = rr_genesis_chain_id(&rig->config.genesis), .sender = rig->public_key};
+    struct rr_tx tx = {.chain_id = rr_genesis_chain_id(&rig->config.genesis),
+                       .sender = rig->public_key};
     struct rr_buf bytes = {0};
     fill(fill_ctx, &tx);
     enum rr_err err = rr_chain_next_sequence(rig->chain, &rig->public_key, &tx.sequence, fault);
@@ -98,7 +103,8 @@ static enum rr_err submit_new(struct daemon_job *job, struct rr_hash32 *id, cons
         rr_tx_sign(&tx, rig->key);
         rr_tx_id(id, &tx);
         rr_tx_encode(&bytes, &tx);
-        /* Kept before it is sent: after a crash the same transaction is sent again, never a second one. */
+        /* Kept before it is sent: after a crash the same transaction is sent again, never a second
+         * one. */
         err = rr_file_write(path, rr_buf_slice(&bytes), 0600, fault);
     }
     if (err == RR_OK && (err = daemon_job_save(job, fault)) == RR_OK) {
@@ -121,8 +127,8 @@ static enum rr_err submit_kept(struct daemon_job *job, const char *path, struct 
 }
 
 enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, const char *name,
-                                void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx, uint64_t *height,
-                                struct rr_fault *fault)
+                                void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
+                                uint64_t *height, struct rr_fault *fault)
 {
     struct rr_rig *rig = job->rig;
     char path[RR_PATH_BYTES];
@@ -134,7 +140,8 @@ enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, co
         enum rr_err sent = rr_hash32_is_zero(id) ? submit_new(job, id, path, fill, fill_ctx, fault)
                                                  : submit_kept(job, path, fault);
         if (sent == RR_ERR_STATE || sent == RR_ERR_NOTFOUND) {
-            /* Another transaction of this key took the sequence: make it anew, unless it is in a block by now. */
+            /* Another transaction of this key took the sequence: make it anew, unless it is in a
+             * block by now. */
             if (rr_chain_tx_height(rig->chain, id, height, NULL) == RR_OK) {
                 return RR_OK;
             }
@@ -167,7 +174,8 @@ static void fill_contract(void *ctx, struct rr_tx *tx)
 static enum rr_err contract(struct daemon_job *job, struct rr_fault *fault)
 {
     uint64_t height;
-    enum rr_err err = daemon_job_transact(job, &job->contract_tx, "contract.tx", fill_contract, job, &height, fault);
+    enum rr_err err = daemon_job_transact(job, &job->contract_tx, "contract.tx", fill_contract, job,
+                                          &height, fault);
     if (err != RR_OK) {
         return err;
     }
@@ -175,9 +183,11 @@ static enum rr_err contract(struct daemon_job *job, struct rr_fault *fault)
     return daemon_job_save(job, fault);
 }
 
-/* ---- transcoding, storing, publishing ----------------------------------------------------------------- */
+/* ---- transcoding, storing, publishing
+ * ----------------------------------------------------------------- */
 
-enum rr_err daemon_job_options(const struct daemon_job *job, struct rr_transcode_options *out, struct rr_fault *fault)
+enum rr_err daemon_job_options(const struct daemon_job *job, struct rr_transcode_options *out,
+                               struct rr_fault *fault)
 {
     (void)fault;
     *out = (struct rr_transcode_options){
@@ -224,14 +234,15 @@ static void show_done(struct daemon_job *job, const struct rr_transcode_result *
     pthread_mutex_unlock(&job->rig->lock);
 }
 
-static enum rr_err put_file(struct daemon_job *job, struct rr_manifest *manifest, struct rr_segment *segment,
-                            const char *path, struct rr_fault *fault)
+static enum rr_err put_file(struct daemon_job *job, struct rr_manifest *manifest,
+                            struct rr_segment *segment, const char *path, struct rr_fault *fault)
 {
     struct rr_buf bytes = {0};
     enum rr_err err = rr_file_read(&bytes, path, 1u << 30, fault);
     struct rr_object *object = &manifest->objects[manifest->object_count];
     if (err == RR_OK) {
-        err = rr_store_put(job->rig->store, object, rr_buf_slice(&bytes), job->data_shards, job->parity_shards, fault);
+        err = rr_store_put(job->rig->store, object, rr_buf_slice(&bytes), job->data_shards,
+                           job->parity_shards, fault);
     }
     if (err == RR_OK) {
         segment->object = manifest->object_count++;
@@ -260,7 +271,8 @@ static enum rr_err put_rendition(struct daemon_job *job, struct rr_manifest *man
     return err;
 }
 
-static enum rr_err publish(struct daemon_job *job, const struct rr_transcode_result *result, struct rr_fault *fault)
+static enum rr_err publish(struct daemon_job *job, const struct rr_transcode_result *result,
+                           struct rr_fault *fault)
 {
     struct rr_rig *rig = job->rig;
     struct rr_manifest manifest = {
@@ -275,8 +287,8 @@ static enum rr_err publish(struct daemon_job *job, const struct rr_transcode_res
     };
     snprintf(manifest.title, sizeof manifest.title, "%s", job->title);
     rr_job_id(&manifest.job_id, &job->spec);
-    rr_resource_id(&manifest.resource_id, manifest.chain_id, &manifest.owner, &job->spec.source, manifest.created_ms,
-                   manifest.kind);
+    rr_resource_id(&manifest.resource_id, manifest.chain_id, &manifest.owner, &job->spec.source,
+                   manifest.created_ms, manifest.kind);
     uint32_t objects = 1;
     for (uint32_t i = 0; i < result->rendition_count; i++) {
         objects += 1 + result->renditions[i].segment_count;
@@ -298,7 +310,8 @@ static enum rr_err publish(struct daemon_job *job, const struct rr_transcode_res
     return err;
 }
 
-static enum rr_err keep_leaves(struct daemon_job *job, const struct rr_transcode_result *result, struct rr_fault *fault)
+static enum rr_err keep_leaves(struct daemon_job *job, const struct rr_transcode_result *result,
+                               struct rr_fault *fault)
 {
     struct rr_buf bytes = {0};
     struct rr_hash32 job_id;
@@ -345,7 +358,8 @@ static enum rr_err transcode(struct daemon_job *job, struct rr_fault *fault)
     job->gops = result.gops;
     job->frames_out_ok = result.frames_out_ok;
     started_us = rr_monotonic_us(job->rig->clock);
-    if ((err = keep_leaves(job, &result, fault)) == RR_OK && (err = publish(job, &result, fault)) == RR_OK) {
+    if ((err = keep_leaves(job, &result, fault)) == RR_OK &&
+        (err = publish(job, &result, fault)) == RR_OK) {
         job->store_s += seconds_since(job->rig->clock, started_us);
         show_done(job, &result);
         daemon_job_set_stage(job, JOB_PUBLISHED);
@@ -391,7 +405,8 @@ void daemon_job_run(void *ctx)
         }
         err = run_step(job, &fault);
         if (err == RR_OK) {
-            rr_log(RR_LOG_INFO, "jobs", "job %s: %s", job->handle, daemon_job_stage_text(job->stage));
+            rr_log(RR_LOG_INFO, "jobs", "job %s: %s", job->handle,
+                   daemon_job_stage_text(job->stage));
         }
     }
     /* A stop leaves the job where it is; the next start goes on. */

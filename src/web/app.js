@@ -97,14 +97,14 @@ async function showLedger(s) {
   if (s.chain.height !== lastHeight) {
     lastHeight = s.chain.height;
     const chain = await call('chain?count=8');
-    byId('blocks').replaceChildren(...chain.blocks.map((b) => row(b.height, b.hash.slice(0, 16), b.difficulty,
+    byId('blocks').replaceChildren(...chain.blocks.map((b) => row(b.height, b.hash.slice(0, 10), b.difficulty,
       `${b.service_ms} ms`, reputation(b.reputation_q32))));
   }
   const now = JSON.stringify(s.pay);
   if (now !== lastPools) {
     lastPools = now;
     const pools = await call('pools');
-    byId('pools').replaceChildren(...pools.sales.map((p) => row(p.pool.slice(0, 16), p.units, p.paid, p.settled, p.end_height)));
+    byId('pools').replaceChildren(...pools.sales.map((p) => row(p.pool.slice(0, 10), p.units, p.paid, p.settled, p.end_height)));
   }
 }
 
