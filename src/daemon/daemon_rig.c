@@ -14,7 +14,8 @@
 #define DRAIN_MS          300
 #define COMMIT_MS         10
 
-bool daemon_rig_work(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32], uint8_t final_be[32])
+bool daemon_rig_work(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
+                     uint8_t final_be[32])
 {
     struct rr_rig *rig = ctx;
     rr_hash_light_compute(rig->light, header_hash, nonce, mix, final_be);
@@ -29,7 +30,9 @@ enum rr_err daemon_rig_wait_height(struct rr_rig *rig, uint64_t height, struct r
     }
     bool reached = rig->tip_height >= height;
     pthread_mutex_unlock(&rig->lock);
-    return reached && !atomic_load(&rig->stopping) ? RR_OK : rr_fail(fault, RR_ERR_CANCELLED, "the rig stops");
+    return reached && !atomic_load(&rig->stopping)
+               ? RR_OK
+               : rr_fail(fault, RR_ERR_CANCELLED, "the rig stops");
 }
 
 static void settle_due(void *ctx)
@@ -38,7 +41,8 @@ static void settle_due(void *ctx)
     struct rr_fault fault = {0};
     uint32_t submitted = 0;
     atomic_store(&rig->settle_queued, false);
-    if (!atomic_load(&rig->stopping) && rr_till_settle(rig->till, false, &submitted, &fault) != RR_OK) {
+    if (!atomic_load(&rig->stopping) &&
+        rr_till_settle(rig->till, false, &submitted, &fault) != RR_OK) {
         rr_log_fault(RR_LOG_WARN, "pay", &fault);
     }
 }
@@ -90,15 +94,29 @@ static enum rr_err open_keys(struct rr_rig *rig, struct rr_fault *fault)
     return RR_OK;
 }
 
-static enum rr_err open_hash(struct rr_rig *rig, struct rr_fault *fault)
+static struct rr_hash_params hash_params(const struct rr_rig *rig)
 {
     const struct rr_genesis *genesis = &rig->config.genesis;
-    struct rr_hash_params params = {.cache_items = genesis->cache_items, .dataset_items = genesis->dataset_items};
+    struct rr_hash_params params = {.cache_items = genesis->cache_items,
+                                    .dataset_items = genesis->dataset_items};
     memcpy(params.seed, genesis->ethash_seed, sizeof params.seed);
-    enum rr_err err = rr_hash_light_new(&rig->light, &params, fault);
-    if (err != RR_OK || !rig->config.mine) {
-        return err;
+    return params;
+}
+
+static enum rr_err open_light(struct rr_rig *rig, struct rr_fault *fault)
+{
+    struct rr_hash_params params = hash_params(rig);
+    return rr_hash_light_new(&rig->light, &params, fault);
+}
+
+/* After the books: a dataset takes minutes on a large network, a folder of another network is
+ * refused at once. */
+static enum rr_err open_engine(struct rr_rig *rig, struct rr_fault *fault)
+{
+    if (!rig->config.mine) {
+        return RR_OK;
     }
+    struct rr_hash_params params = hash_params(rig);
     struct rr_hash_options options = {.threads = rig->config.mine_threads,
                                       .share_percent = rig->config.mine_share_percent,
                                       .dataset_bytes_max = DATASET_BYTES_MAX};
@@ -110,8 +128,9 @@ static enum rr_err open_books(struct rr_rig *rig, struct rr_fault *fault)
     const struct rig_config *config = &rig->config;
     char path[RR_PATH_BYTES];
     enum rr_err err = rr_path(path, fault, "%s/store", rig->data);
-    struct rr_store_options store = {
-        .folder = path, .quota_bytes = config->quota_bytes, .headroom_bytes = config->headroom_bytes};
+    struct rr_store_options store = {.folder = path,
+                                     .quota_bytes = config->quota_bytes,
+                                     .headroom_bytes = config->headroom_bytes};
     if (err != RR_OK || (err = rr_store_open(&rig->store, &store, fault)) != RR_OK ||
         (err = rr_path(path, fault, "%s/chain", rig->data)) != RR_OK) {
         return err;
@@ -121,8 +140,11 @@ static enum rr_err open_books(struct rr_rig *rig, struct rr_fault *fault)
                                      .clock = rig->clock,
                                      .work = daemon_rig_work,
                                      .work_ctx = rig};
-    if ((err = rr_chain_open(&rig->chain, &chain, fault)) != RR_OK ||
-        (err = rr_path(path, fault, "%s/till", rig->data)) != RR_OK) {
+    struct rr_fault why = {0};
+    if ((err = rr_chain_open(&rig->chain, &chain, &why)) != RR_OK) {
+        return rr_fail(fault, err, "%s: %.230s", path, why.text);
+    }
+    if ((err = rr_path(path, fault, "%s/till", rig->data)) != RR_OK) {
         return err;
     }
     struct rr_till_options till = {.folder = path,
@@ -146,7 +168,8 @@ static enum rr_err open_books(struct rr_rig *rig, struct rr_fault *fault)
     return err;
 }
 
-static enum rr_err open_doors(struct rr_rig *rig, const struct rig_arguments *arguments, struct rr_fault *fault)
+static enum rr_err open_doors(struct rr_rig *rig, const struct rig_arguments *arguments,
+                              struct rr_fault *fault)
 {
     const struct rig_config *config = &rig->config;
     struct rr_serve_options serve = {
@@ -165,12 +188,14 @@ static enum rr_err open_doors(struct rr_rig *rig, const struct rig_arguments *ar
     };
     enum rr_err err = rr_serve_start(&rig->serve, &serve, fault);
     if (err != RR_OK || (err = rr_path(rig->uploads, fault, "%s/uploads", rig->data)) != RR_OK ||
-        (err = rr_remove_tree(rig->uploads, fault)) != RR_OK || (err = rr_make_folders(rig->uploads, fault)) != RR_OK) {
+        (err = rr_remove_tree(rig->uploads, fault)) != RR_OK ||
+        (err = rr_make_folders(rig->uploads, fault)) != RR_OK) {
         return err;
     }
     struct rr_monitor_options monitor = {
         .address = config->control_address,
-        .port = arguments->control_port >= 0 ? (uint16_t)arguments->control_port : config->control_port,
+        .port =
+            arguments->control_port >= 0 ? (uint16_t)arguments->control_port : config->control_port,
         .web_folder = rig->web_folder,
         .upload_folder = rig->uploads,
         .upload_bytes_max = config->upload_bytes_max,
@@ -184,11 +209,14 @@ static enum rr_err open_doors(struct rr_rig *rig, const struct rig_arguments *ar
 static enum rr_err write_control(struct rr_rig *rig, struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES], control[96], serve[96];
-    snprintf(control, sizeof control, "http://%s:%u", rig->config.control_address, rr_monitor_port(rig->monitor));
-    snprintf(serve, sizeof serve, "http://%s:%u", rig->config.serve_address, rr_serve_port(rig->serve));
+    snprintf(control, sizeof control, "http://%s:%u", rig->config.control_address,
+             rr_monitor_port(rig->monitor));
+    snprintf(serve, sizeof serve, "http://%s:%u", rig->config.serve_address,
+             rr_serve_port(rig->serve));
     struct rr_buf text = {0};
-    rr_buf_format(&text, "{\"control\": \"%s\", \"serve\": \"%s\", \"token\": \"%s\", \"pid\": %ld}\n", control, serve,
-                  rig->token, (long)getpid());
+    rr_buf_format(&text,
+                  "{\"control\": \"%s\", \"serve\": \"%s\", \"token\": \"%s\", \"pid\": %ld}\n",
+                  control, serve, rig->token, (long)getpid());
     enum rr_err err = rr_path(path, fault, "%s/control.json", rig->data);
     if (err == RR_OK) {
         err = rr_file_write(path, rr_buf_slice(&text), 0600, fault);
@@ -197,7 +225,8 @@ static enum rr_err write_control(struct rr_rig *rig, struct rr_fault *fault)
     return err;
 }
 
-static enum rr_err open_all(struct rr_rig *rig, const struct rig_arguments *arguments, struct rr_fault *fault)
+static enum rr_err open_all(struct rr_rig *rig, const struct rig_arguments *arguments,
+                            struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     enum rr_err err = rr_make_folders(rig->data, fault);
@@ -205,17 +234,19 @@ static enum rr_err open_all(struct rr_rig *rig, const struct rig_arguments *argu
         return err;
     }
     if ((err = rr_lock_file(&rig->lock_fd, path, fault)) != RR_OK) {
-        return err == RR_ERR_BUSY ? rr_fail(fault, RR_ERR_BUSY,
-                                            "another reelrigd runs on %s; stop it, or give --data another folder",
-                                            rig->data)
-                                  : err;
+        return err == RR_ERR_BUSY
+                   ? rr_fail(fault, RR_ERR_BUSY,
+                             "another reelrigd runs on %s; stop it, or give --data another folder",
+                             rig->data)
+                   : err;
     }
     if ((err = rr_path(path, fault, "%s/control.json", rig->data)) != RR_OK) {
         return err;
     }
     unlink(path); /* of a former life */
-    if ((err = open_keys(rig, fault)) != RR_OK || (err = open_hash(rig, fault)) != RR_OK ||
-        (err = open_books(rig, fault)) != RR_OK || (err = open_doors(rig, arguments, fault)) != RR_OK ||
+    if ((err = open_keys(rig, fault)) != RR_OK || (err = open_light(rig, fault)) != RR_OK ||
+        (err = open_books(rig, fault)) != RR_OK || (err = open_engine(rig, fault)) != RR_OK ||
+        (err = open_doors(rig, arguments, fault)) != RR_OK ||
         (err = daemon_jobs_load(rig, fault)) != RR_OK) {
         return err;
     }
@@ -227,8 +258,8 @@ static enum rr_err open_all(struct rr_rig *rig, const struct rig_arguments *argu
     return write_control(rig, fault);
 }
 
-enum rr_err daemon_rig_open(struct rr_rig **out, struct rr_loop *loop, const struct rig_arguments *arguments,
-                            struct rr_fault *fault)
+enum rr_err daemon_rig_open(struct rr_rig **out, struct rr_loop *loop,
+                            const struct rig_arguments *arguments, struct rr_fault *fault)
 {
     struct rr_rig *rig = rr_alloc(sizeof *rig);
     rig->lock_fd = -1;
@@ -241,7 +272,8 @@ enum rr_err daemon_rig_open(struct rr_rig **out, struct rr_loop *loop, const str
     rig->jobs_pool = rr_pool_new("jobs", 1);
     rig->ledger_pool = rr_pool_new("ledger", 1);
     enum rr_err err = rr_path(rig->data, fault, "%s", arguments->data);
-    if (err == RR_OK && (err = daemon_config_load(&rig->config, arguments->config_path, fault)) == RR_OK) {
+    if (err == RR_OK &&
+        (err = daemon_config_load(&rig->config, arguments->config_path, fault)) == RR_OK) {
         err = open_all(rig, arguments, fault);
     }
     if (err != RR_OK) {
