@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define BODY_BYTES_MAX 4096 /* of commands with a JSON body */
+#define SEND_TRIES     4
 
 static void append_json(struct rr_buf *out, json_t *json)
 {
@@ -148,12 +149,16 @@ static enum rr_err send_coins(struct rr_rig *rig, const char *to, const char *am
         rr_coin_is_zero(tx.body.transfer.amount)) {
         return rr_fail(fault, RR_ERR_USAGE, "'%s' is not an amount of coins above zero", amount);
     }
-    enum rr_err err = rr_chain_next_sequence(rig->chain, &rig->public_key, &tx.sequence, fault);
-    if (err == RR_OK) {
-        tx.fee = rr_chain_min_fee(rig->chain, &tx);
-        rr_tx_sign(&tx, rig->key);
-        rr_tx_id(&id, &tx);
-        err = rr_chain_submit(rig->chain, &tx, fault);
+    enum rr_err err = RR_ERR_LIMIT;
+    /* A job or a settlement may take the sequence in between. */
+    for (unsigned tries = 0; tries < SEND_TRIES && (err == RR_ERR_LIMIT || err == RR_ERR_STATE); tries++) {
+        err = rr_chain_next_sequence(rig->chain, &rig->public_key, &tx.sequence, fault);
+        if (err == RR_OK) {
+            tx.fee = rr_chain_min_fee(rig->chain, &tx);
+            rr_tx_sign(&tx, rig->key);
+            rr_tx_id(&id, &tx);
+            err = rr_chain_submit(rig->chain, &tx, fault);
+        }
     }
     if (err == RR_OK) {
         *out = json_pack("{s:o}", "transaction", daemon_json_hash(id.bytes, 32));

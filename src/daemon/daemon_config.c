@@ -127,7 +127,7 @@ static enum rr_err read_texts(const struct rr_config *config, struct rig_config 
                                             "pay.settle_amount"};
     struct rr_coin *const coins[] = {&out->slice_price, &out->job_price, &out->risk_limit,
                                      &out->settle_amount};
-    static const char *const coin_defaults[] = {"0.00001", "1", "1", "0.1"};
+    static const char *const coin_defaults[] = {"0.0005", "1", "1", "0.1"};
     enum rr_err err;
     for (size_t i = 0; i < RR_COUNT(coins); i++) {
         RR_CHECK(rr_coin_parse(coins[i], coin_defaults[i]));

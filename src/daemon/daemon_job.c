@@ -265,7 +265,7 @@ static enum rr_err fill_job(struct daemon_job *job, const char *title, const cha
     snprintf(job->preset, sizeof job->preset, "%s", config->preset);
     job->slice_price = config->slice_price;
     if (slice_price != NULL && !rr_coin_parse(&job->slice_price, slice_price)) {
-        return rr_fail(fault, RR_ERR_USAGE, "price '%s' is not an amount of coins, as in 0.00001",
+        return rr_fail(fault, RR_ERR_USAGE, "price '%s' is not an amount of coins, as in 0.0005",
                        slice_price);
     }
     job->job_price = config->job_price;

@@ -148,7 +148,8 @@ enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, co
             *id = (struct rr_hash32){0};
         } else if (sent == RR_ERR_FUNDS) {
             *id = (struct rr_hash32){0}; /* mining or a transfer may bring them */
-        } else if (sent != RR_OK) {
+        } else if (sent != RR_OK && sent != RR_ERR_LIMIT) {
+            /* LIMIT: another transaction waits with this sequence; the next block decides. */
             return sent;
         }
         struct rr_chain_tip tip;

@@ -79,4 +79,5 @@ def by_hand():
         assert rig.process.returncode == 0, rig.process.returncode
 
 
-run_tests([by_hand, road_adds_up])
+if __name__ == "__main__":
+    run_tests([by_hand, road_adds_up])
