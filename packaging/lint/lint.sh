@@ -32,11 +32,20 @@ headers_alone() {
     done
     return $rc
 }
+# Every finding of the analyzer fails, but for two that are false: it does not follow that a hasher's stack is filled
+# before it is read (blake3_ref), nor that CMSG_FIRSTHDR of a buffer large enough is never NULL (transcode_proto).
+analyze_one() {
+    local except=()
+    case $1 in
+    kernels/blake3/blake3_ref.c) except=(-Wno-analyzer-use-of-uninitialized-value) ;;
+    src/transcode/transcode_proto.c) except=(-Wno-analyzer-null-dereference) ;;
+    esac
+    gcc -std=c17 -D_GNU_SOURCE '-DRR_VERSION="lint"' '-DRR_BIN_DIR=""' -I. -Isrc -Ikernels -O1 -fanalyzer -Werror \
+        "${except[@]}" -c "$1" -o /dev/null
+}
+export -f analyze_one
 analyzer() {
-    printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -I{} gcc "${flags[@]}" -DRR_BIN_DIR='""' -O1 -fanalyzer -Werror \
-        -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak -Wno-analyzer-possible-null-argument \
-        -Wno-analyzer-possible-null-dereference -Wno-analyzer-null-argument -Wno-analyzer-null-dereference \
-        -Wno-analyzer-use-of-uninitialized-value -Wno-analyzer-fd-leak -c {} -o /dev/null
+    printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -I{} bash -c 'analyze_one {}'
 }
 tidy() {
     printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy-14 --quiet -p "$build"

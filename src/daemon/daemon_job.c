@@ -14,7 +14,7 @@
 const char *daemon_job_stage_text(enum daemon_job_stage stage)
 {
     static const char *const texts[] = {
-#define X(id, text) [id] = text,
+#define X(id, text) [id] = (text),
         DAEMON_JOB_STAGES(X)
 #undef X
     };

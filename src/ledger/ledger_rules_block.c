@@ -221,6 +221,7 @@ static enum rr_err check_class(const struct rr_block *block, const struct ledger
     enum rr_err err = RR_OK;
     for (uint32_t i = 0; i < count; i++) {
         const struct ledger_pick *pick = ledger_picker_next(picker);
+        RR_CHECK(pick != NULL); /* the picker gives each of its count picks once */
         if (pick->index != picks[i].index) {
             err = refuse_order(block, picks[i].index, fault);
             break;
