@@ -6,8 +6,7 @@
 
 #include <jansson.h>
 
-/* ---- HTTP (libcurl): one keep-alive client, one thread
- * ------------------------------------------------ */
+/* ---- HTTP (libcurl): one keep-alive client, one thread --------------------------------------- */
 struct cli_http;
 struct cli_response {
     long status;
@@ -37,8 +36,7 @@ enum rr_err cli_response_check(const struct cli_response *response, const char *
 enum rr_err cli_response_json(const struct cli_response *response, json_t **out,
                               struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- the rig of a data folder
- * ---------------------------------------------------------------------------- */
+/* ---- the rig of a data folder ---------------------------------------------------------------- */
 struct cli_rig {
     struct cli_http *http;
     char control[128], serve[128], token[80];
@@ -55,9 +53,7 @@ enum rr_err cli_rig_call(struct cli_rig *rig, json_t **out, const char *path, co
 enum rr_err cli_rig_upload(struct cli_rig *rig, json_t **out, const char *path, const char *file,
                            struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- output
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- output ---------------------------------------------------------------------------------- */
 /* printf to standard output; a closed pipe ends the program quietly. */
 void cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_print_json(const json_t *json); /* one compact line */
@@ -71,8 +67,7 @@ const char *cli_text(const json_t *object, const char *key); /* "" when absent *
 uint64_t cli_number(const json_t *object, const char *key);  /* 0 when absent */
 double cli_real(const json_t *object, const char *key);
 
-/* ---- verbs: argv[0] is the verb; return the exit status
- * -------------------------------------------------------- */
+/* ---- verbs: argv[0] is the verb; return the exit status -------------------------------------- */
 struct cli_verb {
     const char *name, *arguments, *help;
     int (*run)(int argc, char **argv);

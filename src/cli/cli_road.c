@@ -69,9 +69,7 @@ static void pause_ms(unsigned ms)
     nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000L}, NULL);
 }
 
-/* ---- the rig
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the rig --------------------------------------------------------------------------------- */
 
 static enum rr_err find_programs(struct road *road, struct rr_fault *fault)
 {
@@ -172,9 +170,7 @@ static enum rr_err wait_for(struct road *road, json_t **out, const char *path, u
     }
 }
 
-/* ---- spoiled shards
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- spoiled shards -------------------------------------------------------------------------- */
 
 static enum rr_err flip_byte(const char *path, struct rr_fault *fault)
 {
@@ -230,9 +226,7 @@ static enum rr_err spoil_shards(struct road *road, struct rr_fault *fault)
     return err;
 }
 
-/* ---- the viewer
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the viewer ------------------------------------------------------------------------------ */
 
 static enum rr_err run_program(struct road *road, json_t **out, const char *const argv[],
                                struct rr_fault *fault)
@@ -342,9 +336,7 @@ static enum rr_err watch(struct road *road, struct rr_fault *fault)
     return err;
 }
 
-/* ---- settlement
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- settlement ------------------------------------------------------------------------------ */
 
 static bool settled(const json_t *answer)
 {
@@ -415,9 +407,7 @@ static enum rr_err settle_and_release(struct road *road, struct rr_fault *fault)
     return err;
 }
 
-/* ---- the whole
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum rr_err walk(struct road *road, struct rr_fault *fault)
 {

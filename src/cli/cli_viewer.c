@@ -29,8 +29,7 @@ enum rr_err cli_viewer_path(const struct cli_viewer *viewer, char out[static RR_
     return rr_path(out, fault, "%s/%s", viewer->folder, name);
 }
 
-/* ---- requests
- * --------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 enum rr_err cli_viewer_get(struct cli_viewer *viewer, struct cli_response *out, const char *what,
                            struct rr_fault *fault, const char *format, ...)
@@ -60,9 +59,7 @@ enum rr_err cli_viewer_post(struct cli_viewer *viewer, struct cli_response *out,
     return err != RR_OK ? err : cli_response_check(out, what, fault);
 }
 
-/* ---- opening
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static enum rr_err set_base(struct cli_viewer *viewer, const char *url, struct rr_fault *fault)
 {
@@ -173,9 +170,7 @@ void cli_viewer_close(struct cli_viewer *viewer)
     *viewer = (struct cli_viewer){0};
 }
 
-/* ---- ledger
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- ledger ---------------------------------------------------------------------------------- */
 
 enum rr_err cli_viewer_tip(struct cli_viewer *viewer, uint64_t *height, struct rr_fault *fault)
 {
@@ -331,9 +326,7 @@ out:
     return err;
 }
 
-/* ---- release
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- release --------------------------------------------------------------------------------- */
 
 static enum rr_err pool_end(struct cli_viewer *viewer, const struct rr_hash32 *pool_id, bool *gone,
                             uint64_t *end_height, struct rr_fault *fault)

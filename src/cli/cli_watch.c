@@ -12,10 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TX_WAIT_S     600
-#define RESERVE_UNITS 16 /* units that are put on disk as possibly spent, ahead of spending */
-#define SPARE_UNITS   64 /* above the slices of the rendition: slices asked for twice after a crash \
-                          */
+#define TX_WAIT_S       600
+#define RESERVE_UNITS   16 /* units that are put on disk as possibly spent, ahead of spending */
+#define SPARE_UNITS     64 /* above the rendition's slices: those asked for twice after a crash */
 #define STATE_VERSION   1
 #define STATE_BYTES_MAX (4u << 20)
 
@@ -42,8 +41,7 @@ struct watch {
     uint32_t segments;
 };
 
-/* ---- state on disk
- * ------------------------------------------------------------------------------------------- */
+/* ---- state on disk --------------------------------------------------------------------------- */
 
 static enum rr_err save_state(struct watch *watch, struct rr_fault *fault)
 {
@@ -103,8 +101,7 @@ static void forget_state(struct watch *watch)
     watch->reserved = 0;
 }
 
-/* ---- what is for sale
- * -------------------------------------------------------------------------------------------- */
+/* ---- what is for sale ------------------------------------------------------------------------ */
 
 static enum rr_err read_url(struct watch *watch, const char *url, struct rr_fault *fault)
 {
@@ -187,9 +184,7 @@ static uint32_t slices_of(const struct watch *watch, const struct rr_segment *se
     return (segment->bytes + watch->manifest.slice_bytes - 1) / watch->manifest.slice_bytes;
 }
 
-/* ---- pool and session
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- pool and session ------------------------------------------------------------------------ */
 
 static enum rr_err fund_pool(struct watch *watch, struct rr_fault *fault)
 {
@@ -311,9 +306,7 @@ static enum rr_err open_pool(struct watch *watch, struct rr_fault *fault)
     return err;
 }
 
-/* ---- pulling slices
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- pulling slices -------------------------------------------------------------------------- */
 
 static enum rr_err pay_one(struct watch *watch, struct rr_fault *fault)
 {
@@ -485,9 +478,7 @@ static enum rr_err open_file(struct watch *watch, char part[static RR_PATH_BYTES
     return err;
 }
 
-/* ---- the verb
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- the verb -------------------------------------------------------------------------------- */
 
 static enum rr_err run(struct watch *watch, const char *wallet, const char *url,
                        const char *rendition, struct rr_fault *fault)

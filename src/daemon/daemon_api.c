@@ -40,8 +40,7 @@ static bool read_hash(const char *text, struct rr_hash32 *out)
     return text != NULL && rr_unhex(out->bytes, 32, text);
 }
 
-/* ---- questions
- * --------------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 static enum rr_err answer_block(struct rr_rig *rig, const char *text, json_t **out,
                                 struct rr_fault *fault)
@@ -99,8 +98,7 @@ static enum rr_err answer_get(struct rr_rig *rig, const struct rr_monitor_reques
     return RR_OK;
 }
 
-/* ---- commands
- * ------------------------------------------------------------------------------------------ */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static enum rr_err command_publish(struct rr_rig *rig, const struct rr_monitor_request *request,
                                    json_t **out, struct rr_fault *fault)
@@ -151,7 +149,8 @@ static enum rr_err send_coins(struct rr_rig *rig, const char *to, const char *am
     }
     enum rr_err err = RR_ERR_LIMIT;
     /* A job or a settlement may take the sequence in between. */
-    for (unsigned tries = 0; tries < SEND_TRIES && (err == RR_ERR_LIMIT || err == RR_ERR_STATE); tries++) {
+    for (unsigned tries = 0; tries < SEND_TRIES && (err == RR_ERR_LIMIT || err == RR_ERR_STATE);
+         tries++) {
         err = rr_chain_next_sequence(rig->chain, &rig->public_key, &tx.sequence, fault);
         if (err == RR_OK) {
             tx.fee = rr_chain_min_fee(rig->chain, &tx);

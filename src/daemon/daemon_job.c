@@ -243,8 +243,7 @@ enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault)
     return err;
 }
 
-/* ---- new jobs
- * ------------------------------------------------------------------------------------ */
+/* ---- new jobs -------------------------------------------------------------------------------- */
 
 static enum rr_err parse_ladder(struct rr_job_spec *spec, const char *text, struct rr_fault *fault)
 {

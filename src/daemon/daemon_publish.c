@@ -16,8 +16,7 @@ static double seconds_since(const struct rr_clock *clock, uint64_t from_us)
     return (double)(rr_monotonic_us(clock) - from_us) / 1e6;
 }
 
-/* ---- original
- * ------------------------------------------------------------------------------------- */
+/* ---- original -------------------------------------------------------------------------------- */
 
 static enum rr_err store_original(struct daemon_job *job, struct rr_fault *fault)
 {
@@ -85,8 +84,7 @@ enum rr_err daemon_job_original(struct daemon_job *job, int *fd, struct rr_fault
     return RR_OK;
 }
 
-/* ---- transactions of a job
- * -------------------------------------------------------------------------- */
+/* ---- transactions of a job ------------------------------------------------------------------- */
 
 static enum rr_err submit_new(struct daemon_job *job, struct rr_hash32 *id, const char *path,
                               void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
@@ -184,8 +182,7 @@ static enum rr_err contract(struct daemon_job *job, struct rr_fault *fault)
     return daemon_job_save(job, fault);
 }
 
-/* ---- transcoding, storing, publishing
- * ----------------------------------------------------------------- */
+/* ---- transcoding, storing, publishing -------------------------------------------------------- */
 
 enum rr_err daemon_job_options(const struct daemon_job *job, struct rr_transcode_options *out,
                                struct rr_fault *fault)

@@ -38,8 +38,7 @@ static void set(json_t *object, const char *key, json_t *value)
     RR_CHECK(value != NULL && json_object_set_new(object, key, value) == 0);
 }
 
-/* ---- jobs
- * ------------------------------------------------------------------------------------------ */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 static json_t *renditions_json(const struct daemon_job *job)
 {
@@ -111,8 +110,7 @@ json_t *daemon_view_job(struct rr_rig *rig, const char *handle)
     return found;
 }
 
-/* ---- chain
- * ------------------------------------------------------------------------------------------- */
+/* ---- chain ----------------------------------------------------------------------------------- */
 
 static json_t *tip_json(struct rr_rig *rig)
 {
@@ -222,8 +220,7 @@ json_t *daemon_view_block(struct rr_rig *rig, uint64_t height)
     return out;
 }
 
-/* ---- pools, wallet, store, serving
- * ------------------------------------------------------------------------- */
+/* ---- pools, wallet, store, serving ----------------------------------------------------------- */
 
 struct pool_list {
     struct rr_rig *rig;

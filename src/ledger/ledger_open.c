@@ -77,10 +77,11 @@ static enum rr_err refuse_genesis(const struct rr_chain *chain, struct rr_slice 
         rr_genesis_hash(&hash, &genesis);
         rr_hex(theirs, hash.bytes, sizeof hash.bytes);
     }
-    return rr_fail(fault, RR_ERR_STATE,
-                   "the folder holds a chain of genesis %.16s, the config names %.16s; choose another "
-                   "data folder or the genesis that this one was made with",
-                   theirs, ours);
+    return rr_fail(
+        fault, RR_ERR_STATE,
+        "the folder holds a chain of genesis %.16s, the config names %.16s; choose another "
+        "data folder or the genesis that this one was made with",
+        theirs, ours);
 }
 
 /* *fresh true when nothing was ever written. */

@@ -6,8 +6,7 @@
 #include "ledger/ledger.h"
 #include "wire/wire.h"
 
-/* ---- provider: sessions of paying viewers
- * -------------------------------------------------------- */
+/* ---- provider: sessions of paying viewers ---------------------------------------------------- */
 struct rr_till; /* the provider's book: durable, one db environment */
 struct rr_till_options {
     const char *folder;
@@ -94,8 +93,7 @@ enum rr_err rr_till_visit(struct rr_till *till,
                           bool (*visit)(void *ctx, const struct rr_till_pool *pool), void *ctx,
                           struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- payer: a core without I/O
- * ---------------------------------------------------------------------- */
+/* ---- payer: a core without I/O --------------------------------------------------------------- */
 /* Voucher and payword chain of one pool towards one target. Serialized state is written durably by
  * the caller BEFORE a preimage it allows leaves the process (reserve before sign). */
 struct rr_purse;
