@@ -9,4 +9,7 @@
 
 /* Vouchers and paywords taken durably, against the bare signature and the bare hash step. */
 enum rr_err rr_bench_pay(struct rr_buf *out, bool json) RR_MUST_USE;
+/* Shards coded, hashed, written, read degraded and repaired, against ISA-L, memcpy and fdatasync.
+ */
+enum rr_err rr_bench_erasure(struct rr_buf *out, bool json) RR_MUST_USE;
 #endif

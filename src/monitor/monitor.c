@@ -263,7 +263,8 @@ static void finish(void *ctx, struct MHD_Connection *connection, void **state,
     }
 }
 
-static void log_library(void *ctx, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+log_library(void *ctx, const char *format, va_list args)
 {
     char line[256];
     (void)ctx;
