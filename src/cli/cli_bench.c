@@ -9,27 +9,36 @@ static const struct {
     const char *name;
     enum rr_err (*run)(struct rr_buf *out, bool json);
 } benches[] = {
+    {"erasure", rr_bench_erasure},
+    {"hash", rr_bench_hash},
     {"pay", rr_bench_pay},
 };
 
+static int report(enum rr_err err, struct rr_buf *out, bool json)
+{
+    if (err == RR_OK) {
+        cli_print("%.*s%s", (int)out->len, (const char *)out->ptr, json ? "\n" : "");
+    }
+    rr_buf_clear(out);
+    return rr_err_exit_status(err);
+}
+
 int cli_bench(int argc, char **argv)
 {
-    const char *name = NULL;
+    const char *name = NULL, *clip = NULL;
     bool json = false;
     size_t count;
-    const struct cli_option options[] = {{"json", NULL, &json}};
+    struct rr_buf out = {0};
+    const struct cli_option options[] = {{"json", NULL, &json}, {"clip", &clip, NULL}};
     if (!cli_options(argc, argv, options, RR_COUNT(options), &name, 1, &count) || count != 1) {
         return cli_usage(argv[0]);
     }
+    if (strcmp(name, "transcode") == 0) {
+        return report(rr_bench_transcode(&out, json, clip), &out, json);
+    }
     for (size_t i = 0; i < RR_COUNT(benches); i++) {
         if (strcmp(benches[i].name, name) == 0) {
-            struct rr_buf out = {0};
-            enum rr_err err = benches[i].run(&out, json);
-            if (err == RR_OK) {
-                cli_print("%.*s%s", (int)out.len, (const char *)out.ptr, json ? "\n" : "");
-            }
-            rr_buf_clear(&out);
-            return rr_err_exit_status(err);
+            return report(benches[i].run(&out, json), &out, json);
         }
     }
     return cli_usage(argv[0]);
