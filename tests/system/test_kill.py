@@ -166,7 +166,7 @@ def kills():
         clip = make_clip(rig.folder / "clip.mp4", seconds=2, size="160x90")
         seen = Seen()
         rig.start()
-        rig.fund(rig.folder / "viewer", coins="2")
+        rig.fund(rig.folder / "viewer", coins="20")
         address = json.loads(reelrig("wallet", "show", "--wallet", rig.folder / "viewer", "--url", rig.serve, "--json",
                                      check=True).stdout)["address"]
         first = rig.publish(clip, "--ladder", "90")
