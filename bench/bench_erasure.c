@@ -23,6 +23,7 @@
 #define DATA_BYTES ((size_t)64 << 20)
 #define FILE_BYTES ((size_t)16 << 20) /* of an object on disk */
 #define SHARDS_MAX 16
+#define ROUNDS     8 /* of what is over too soon to be timed */
 #define SEED       11
 
 /* One code over memory that is allocated once. */
@@ -55,19 +56,24 @@ static enum rr_err rate(double *out, timed *what, void *ctx, uint64_t bytes, str
     return err;
 }
 
-/* ready: before each of the two, not timed; may be NULL. */
-static enum rr_err take_turns(struct bench_row *row, timed *ours, timed *limit, timed *ready,
-                              void *ctx, uint64_t bytes, struct rr_fault *fault)
+struct side {
+    timed *what;
+    uint64_t bytes; /* of one run */
+};
+
+/* ready: before ours, not timed; may be NULL. */
+static enum rr_err take_turns(struct bench_row *row, struct side ours, struct side limit,
+                              timed *ready, void *ctx, struct rr_fault *fault)
 {
     enum rr_err err = RR_OK;
     for (int i = -1; i < BENCH_RUNS && err == RR_OK; i++) {
         double unused;
         err = ready != NULL ? ready(ctx, fault) : RR_OK;
         if (err == RR_OK) {
-            err = rate(i < 0 ? &unused : &row->ours[i], ours, ctx, bytes, fault);
+            err = rate(i < 0 ? &unused : &row->ours[i], ours.what, ctx, ours.bytes, fault);
         }
         if (err == RR_OK) {
-            err = rate(i < 0 ? &unused : &row->limit[i], limit, ctx, bytes, fault);
+            err = rate(i < 0 ? &unused : &row->limit[i], limit.what, ctx, limit.bytes, fault);
         }
     }
     return err;
@@ -79,7 +85,9 @@ static enum rr_err raw(void *ctx, struct rr_fault *fault)
 {
     struct memory *mem = ctx;
     (void)fault;
-    rr_store_encode_raw(mem->k, mem->m, mem->from, mem->to, mem->shard_bytes);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        rr_store_encode_raw(mem->k, mem->m, mem->from, mem->to, mem->shard_bytes);
+    }
     return RR_OK;
 }
 
@@ -89,7 +97,8 @@ static enum rr_err by_strips(void *ctx, struct rr_fault *fault)
     const uint8_t *from[SHARDS_MAX];
     uint8_t *to[SHARDS_MAX];
     (void)fault;
-    for (size_t at = 0; at < mem->shard_bytes; at += RR_STRIP_BYTES) {
+    for (size_t i = 0; i < ROUNDS * mem->shard_bytes; i += RR_STRIP_BYTES) {
+        size_t at = i % mem->shard_bytes;
         for (unsigned j = 0; j < mem->k; j++) {
             from[j] = mem->from[j] + at;
         }
@@ -112,19 +121,22 @@ static enum rr_err fused(void *ctx, struct rr_fault *fault)
 static enum rr_err one_after_the_other(void *ctx, struct rr_fault *fault)
 {
     struct memory *mem = ctx;
-    enum rr_err err = raw(ctx, fault);
+    (void)fault;
+    rr_store_encode_raw(mem->k, mem->m, mem->from, mem->to, mem->shard_bytes);
     for (unsigned j = 0; j < (unsigned)mem->k + mem->m; j++) {
         rr_blake3(mem->again[j].bytes, j < mem->k ? mem->from[j] : mem->to[j - mem->k],
                   mem->shard_bytes);
     }
-    return err;
+    return RR_OK;
 }
 
 static enum rr_err copy_all(void *ctx, struct rr_fault *fault)
 {
     struct memory *mem = ctx;
     (void)fault;
-    memcpy(mem->copy, mem->data, mem->shard_bytes * mem->k);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        memcpy(mem->copy, mem->data, mem->shard_bytes * mem->k);
+    }
     return RR_OK;
 }
 
@@ -159,12 +171,15 @@ static enum rr_err bench_memory(struct bench_row rows[3], uint8_t k, uint8_t m,
     struct memory mem;
     memory_init(&mem, k, m);
     uint64_t bytes = (uint64_t)mem.shard_bytes * k;
-    enum rr_err err = take_turns(&rows[0], by_strips, raw, NULL, &mem, bytes, fault);
+    enum rr_err err = take_turns(&rows[0], (struct side){by_strips, ROUNDS * bytes},
+                                 (struct side){raw, ROUNDS * bytes}, NULL, &mem, fault);
     if (err == RR_OK) {
-        err = take_turns(&rows[1], fused, copy_all, NULL, &mem, bytes, fault);
+        err = take_turns(&rows[1], (struct side){fused, bytes},
+                         (struct side){copy_all, ROUNDS * bytes}, NULL, &mem, fault);
     }
     if (err == RR_OK) {
-        err = take_turns(&rows[2], fused, one_after_the_other, NULL, &mem, bytes, fault);
+        err = take_turns(&rows[2], (struct side){fused, bytes},
+                         (struct side){one_after_the_other, bytes}, NULL, &mem, fault);
     }
     if (err == RR_OK && (memcmp(mem.roots, mem.again, sizeof mem.roots) != 0 ||
                          memcmp(mem.copy, mem.data, bytes) != 0)) {
@@ -282,7 +297,9 @@ static enum rr_err copy_object(void *ctx, struct rr_fault *fault)
 {
     struct disk *disk = ctx;
     (void)fault;
-    memcpy(disk->out, disk->bytes, FILE_BYTES);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        memcpy(disk->out, disk->bytes, FILE_BYTES);
+    }
     return RR_OK;
 }
 
@@ -358,13 +375,16 @@ static enum rr_err bench_disk(struct bench_row rows[3], uint8_t k, uint8_t m,
     disk->m = m;
     enum rr_err err = disk_open(disk, fault);
     if (err == RR_OK) {
-        err = take_turns(&rows[0], put, write_raw, renew, disk, FILE_BYTES, fault);
+        err = take_turns(&rows[0], (struct side){put, FILE_BYTES},
+                         (struct side){write_raw, FILE_BYTES}, renew, disk, fault);
     }
     if (err == RR_OK) {
         err = bench_degraded(&rows[1], disk, fault);
     }
     if (err == RR_OK) {
-        err = take_turns(&rows[2], repair, copy_object, ready_repair, disk, FILE_BYTES, fault);
+        err =
+            take_turns(&rows[2], (struct side){repair, FILE_BYTES},
+                       (struct side){copy_object, ROUNDS * FILE_BYTES}, ready_repair, disk, fault);
     }
     if (err == RR_OK) {
         rr_store_stats(disk->store, &stats);
