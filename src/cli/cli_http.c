@@ -185,12 +185,18 @@ enum rr_err cli_response_check(const struct cli_response *response, const char *
     json_t *json = NULL;
     struct rr_fault ignored;
     const char *message = "";
+    enum rr_err code = code_of_status(response->status);
     if (cli_response_json(response, &json, &ignored) == RR_OK) {
+        uint64_t stated = cli_number(json, "code"); /* the control port states the code itself */
         message = cli_text(json, "message");
+        if (stated > RR_OK && stated <= RR_ERR_UNREACHABLE) {
+            code = (enum rr_err)stated;
+        }
     }
-    enum rr_err err =
-        rr_fail(fault, code_of_status(response->status), "%s: %s (HTTP %ld)", what,
-                message[0] != '\0' ? message : "refused without a reason", response->status);
+    enum rr_err err = message[0] != '\0'
+                          ? rr_fail(fault, code, "%s", message)
+                          : rr_fail(fault, code, "%s: refused without a reason (HTTP %ld)", what,
+                                    response->status);
     json_decref(json);
     return err;
 }

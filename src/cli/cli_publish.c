@@ -44,7 +44,7 @@ static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *f
                        file);
     }
     rr_buf_format(&path, "publish");
-    char short_title[65];
+    char short_title[1024]; /* the rig keeps as many whole characters as a manifest holds */
     snprintf(short_title, sizeof short_title, "%s", title != NULL ? title : file_title(file));
     append_argument(&path, "title", short_title);
     append_argument(&path, "ladder", ladder);

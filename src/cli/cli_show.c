@@ -51,10 +51,10 @@ static double reputation(uint64_t q32)
 static void print_job_line(const json_t *job)
 {
     const char *error = cli_text(job, "error");
-    cli_print("  %s  %-10s %5.1f %%  %6.1f fps  proofs %llu/%llu failed  %s%s%s\n",
+    cli_print("  %s  %-10s %5.1f %%  %6.1f fps  %llu proofs, %llu failed  %s%s%s\n",
               cli_text(job, "job"), cli_text(job, "stage"), cli_real(job, "percent"),
-              cli_real(job, "fps"), (unsigned long long)cli_number(job, "proofs_failed"),
-              (unsigned long long)cli_number(job, "proofs_checked"), cli_text(job, "title"),
+              cli_real(job, "fps"), (unsigned long long)cli_number(job, "proofs_checked"),
+              (unsigned long long)cli_number(job, "proofs_failed"), cli_text(job, "title"),
               error[0] != '\0' ? ": " : "", error);
 }
 

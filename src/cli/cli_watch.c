@@ -566,18 +566,18 @@ int cli_watch(int argc, char **argv)
     watch.out_path = out_path;
     enum rr_err err = run(&watch, wallet, url, rendition, &fault);
     double seconds = (double)(rr_monotonic_us(rr_clock_system()) - started_us) / 1e6;
+    if (err == RR_OK) {
+        print_result(&watch, json, seconds);
+    }
     if (err == RR_OK && release && watch.purse != NULL) {
+        fprintf(stderr, "reelrig: the file is written; waiting for the pool's end to release it\n");
         err = cli_viewer_release(&watch.viewer, &watch.pool_id, true, &fault);
         if (err == RR_OK) {
-            char pool[65];
-            rr_hex(pool, watch.pool_id.bytes, 32);
             forget_state(&watch);
         }
     }
     int status = 0;
-    if (err == RR_OK) {
-        print_result(&watch, json, seconds);
-    } else {
+    if (err != RR_OK) {
         status = cli_fail(err, &fault, json);
     }
     cli_solver_free(watch.solver);

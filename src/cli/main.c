@@ -12,7 +12,8 @@ const struct cli_verb cli_verbs[] = {
     {"publish",
      "FILE [--ladder 720,480,360] [--price COINS] [--title TEXT] [--json] [--data FOLDER]",
      "transcode, prove, store and serve a video", cli_publish},
-    {"watch", "URL [--rendition 720p] [-o FILE] [--wallet FOLDER] [--release] [--json]",
+    {"watch",
+     "URL [--rendition 720p] [-o FILE] [--wallet FOLDER] [--pool-blocks 60] [--release] [--json]",
      "pull one rendition, pay each slice, return certificates", cli_watch},
     {"transcode",
      "IN -o DIR [--ladder 720,480] [--gop-ms 2000] [--crf 23] [--preset veryfast] [--workers N] "

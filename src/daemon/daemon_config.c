@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/daemon_config.h"
+#include "transcode/transcode.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -174,6 +175,18 @@ static enum rr_err read_genesis(const struct rr_config *config, struct rig_confi
     return err;
 }
 
+static enum rr_err check_transcode(const struct rig_config *config, struct rr_fault *fault)
+{
+    struct rr_ladder ladder;
+    if (rr_transcode_profile(config->preset) == NULL) {
+        return rr_fail(
+            fault, RR_ERR_FORMAT,
+            "transcode.preset is \"%s\"; one of x264's, ultrafast to veryslow, was expected",
+            config->preset);
+    }
+    return rr_ladder_parse(&ladder, config->ladder, fault);
+}
+
 enum rr_err daemon_config_load(struct rig_config *out, const char *path, struct rr_fault *fault)
 {
     struct rr_buf text = {0};
@@ -190,7 +203,8 @@ enum rr_err daemon_config_load(struct rig_config *out, const char *path, struct 
     if (err != RR_OK || (err = read_numbers(config, &loaded, fault)) != RR_OK ||
         (err = read_texts(config, &loaded, fault)) != RR_OK ||
         (err = read_genesis(config, &loaded, fault)) != RR_OK ||
-        (err = rr_config_check_unknown(config, fault)) != RR_OK) {
+        (err = rr_config_check_unknown(config, fault)) != RR_OK ||
+        (err = check_transcode(&loaded, fault)) != RR_OK) {
         goto out;
     }
     *out = loaded;

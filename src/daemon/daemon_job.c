@@ -260,7 +260,9 @@ static enum rr_err fill_job(struct daemon_job *job, const char *title, const cha
                             const char *slice_price, struct rr_fault *fault)
 {
     const struct rig_config *config = &job->rig->config;
-    snprintf(job->title, sizeof job->title, "%s", title);
+    struct rr_manifest cleaned = {0};
+    rr_manifest_set_title(&cleaned, title); /* whole UTF-8 characters, no control characters */
+    memcpy(job->title, cleaned.title, sizeof job->title);
     snprintf(job->preset, sizeof job->preset, "%s", config->preset);
     job->slice_price = config->slice_price;
     if (slice_price != NULL && !rr_coin_parse(&job->slice_price, slice_price)) {

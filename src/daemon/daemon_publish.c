@@ -31,9 +31,13 @@ static enum rr_err store_original(struct daemon_job *job, struct rr_fault *fault
     }
     uint64_t started_us = rr_monotonic_us(job->rig->clock);
     struct rr_object object;
+    struct rr_transcode_facts facts;
+    struct rr_transcode_options options;
     if (job->source_bytes == 0) {
         err = rr_fail(fault, RR_ERR_FORMAT, "the uploaded file is empty; a video was expected");
-    } else {
+    } else if ((err = daemon_job_options(job, &options, fault)) == RR_OK &&
+               (err = rr_transcode_probe(&facts, fd, &options, fault)) == RR_OK) {
+        /* Looked into before anything is stored or paid. */
         err = rr_store_put_fd(job->rig->store, &object, fd, job->source_bytes, job->data_shards,
                               job->parity_shards, fault);
     }
@@ -124,6 +128,18 @@ static enum rr_err submit_kept(struct daemon_job *job, const char *path, struct 
     return err;
 }
 
+/* Says why the job stands still, in its record and once in the log; "" ends it. */
+static void show_waiting(struct daemon_job *job, const char *why)
+{
+    pthread_mutex_lock(&job->rig->lock);
+    bool news = strcmp(job->error, why) != 0;
+    snprintf(job->error, sizeof job->error, "%s", why);
+    pthread_mutex_unlock(&job->rig->lock);
+    if (news && why[0] != '\0') {
+        rr_log(RR_LOG_WARN, "jobs", "job %s waits: %s", job->handle, why);
+    }
+}
+
 enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, const char *name,
                                 void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
                                 uint64_t *height, struct rr_fault *fault)
@@ -133,6 +149,7 @@ enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, co
     enum rr_err err = daemon_job_path(job, path, name, fault);
     while (err == RR_OK) {
         if (!rr_hash32_is_zero(id) && rr_chain_tx_height(rig->chain, id, height, NULL) == RR_OK) {
+            show_waiting(job, "");
             return RR_OK;
         }
         enum rr_err sent = rr_hash32_is_zero(id) ? submit_new(job, id, path, fill, fill_ctx, fault)
@@ -146,6 +163,7 @@ enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, co
             *id = (struct rr_hash32){0};
         } else if (sent == RR_ERR_FUNDS) {
             *id = (struct rr_hash32){0}; /* mining or a transfer may bring them */
+            show_waiting(job, fault->text);
         } else if (sent != RR_OK && sent != RR_ERR_LIMIT) {
             /* LIMIT: another transaction waits with this sequence; the next block decides. */
             return sent;
@@ -283,7 +301,7 @@ static enum rr_err publish(struct daemon_job *job, const struct rr_transcode_res
         .slice_bytes = job->slice_bytes,
         .proof_root = job->root,
     };
-    snprintf(manifest.title, sizeof manifest.title, "%s", job->title);
+    rr_manifest_set_title(&manifest, job->title);
     rr_job_id(&manifest.job_id, &job->spec);
     rr_resource_id(&manifest.resource_id, manifest.chain_id, &manifest.owner, &job->spec.source,
                    manifest.created_ms, manifest.kind);
@@ -392,6 +410,20 @@ static enum rr_err run_step(struct daemon_job *job, struct rr_fault *fault)
     RR_BUG("a final job has no step");
 }
 
+/* A failed job keeps its record, not its bytes. */
+static void remove_leftovers(const struct daemon_job *job)
+{
+    char path[RR_PATH_BYTES];
+    struct rr_fault fault = {0};
+    if (daemon_job_path(job, path, "source", &fault) == RR_OK) {
+        unlink(path);
+    }
+    if (daemon_job_path(job, path, "work", &fault) == RR_OK &&
+        rr_remove_tree(path, &fault) != RR_OK) {
+        rr_log_fault(RR_LOG_WARN, "jobs", &fault);
+    }
+}
+
 void daemon_job_run(void *ctx)
 {
     struct daemon_job *job = ctx;
@@ -416,6 +448,7 @@ void daemon_job_run(void *ctx)
     snprintf(job->error, sizeof job->error, "%s", fault.text);
     job->stage = JOB_FAILED;
     pthread_mutex_unlock(&job->rig->lock);
+    remove_leftovers(job);
     if (daemon_job_save(job, &fault) != RR_OK) {
         rr_log_fault(RR_LOG_ERROR, "jobs", &fault);
     }

@@ -87,8 +87,8 @@ static void append_json_text(struct rr_buf *out, const char *text)
         unsigned char c = (unsigned char)*p;
         if (c == '"' || c == '\\') {
             rr_buf_format(out, "\\%c", c);
-        } else if (c < 0x20) {
-            rr_buf_format(out, "\\u%04x", c);
+        } else if (c < 0x20 || c >= 0x7f) {
+            rr_buf_format(out, "\\u%04x", c); /* also what may be no UTF-8: JSON stays JSON */
         } else {
             rr_buf_append(out, p, 1);
         }

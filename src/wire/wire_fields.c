@@ -112,8 +112,7 @@ bool wire_codecs_valid(const char *text, size_t len)
     return len > 0;
 }
 
-/* Bytes of the UTF-8 sequence at p, 0 when it is none; shortest form only, no surrogates. */
-static size_t utf8_step(const uint8_t *p, size_t len)
+size_t wire_utf8_step(const uint8_t *p, size_t len)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t n = p[0] < 0x80             ? 1
@@ -139,7 +138,7 @@ static size_t utf8_step(const uint8_t *p, size_t len)
 bool wire_title_valid(const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_step((const uint8_t *)text + i, len - i);
+        size_t n = wire_utf8_step((const uint8_t *)text + i, len - i);
         if (n == 0) {
             return false;
         }

@@ -98,9 +98,10 @@ static void write_resolution(struct rr_buf *out, const struct rr_rendition *r)
 static void write_video(struct rr_buf *out, const struct rr_rendition *r, const struct sound *sound)
 {
     static const char *const ranges[] = {"SDR", "PQ", "HLG"};
-    rr_buf_format(out, "#EXT-X-STREAM-INF:BANDWIDTH=%llu,AVERAGE-BANDWIDTH=%llu",
-                  (unsigned long long)(r->peak_bps + sound->peak_bps),
-                  (unsigned long long)(r->mean_bps + sound->mean_bps));
+    unsigned long long peak_bps = r->peak_bps + sound->peak_bps;
+    unsigned long long mean_bps = r->mean_bps + sound->mean_bps;
+    rr_buf_format(out, "#EXT-X-STREAM-INF:BANDWIDTH=%llu,AVERAGE-BANDWIDTH=%llu", peak_bps,
+                  mean_bps);
     write_codecs(out, r->codecs, sound);
     write_resolution(out, r);
     if (r->fps_num > 0 && r->fps_den > 0) {

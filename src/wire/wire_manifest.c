@@ -26,6 +26,23 @@ void rr_segment_digest(struct rr_hash32 *out, struct rr_slice bytes)
     rr_hash(out, "rr.segment.v1", bytes);
 }
 
+void rr_manifest_set_title(struct rr_manifest *manifest, const char *text)
+{
+    size_t len = 0;
+    memset(manifest->title, 0, sizeof manifest->title);
+    for (size_t left = strlen(text); left > 0;) {
+        size_t n = wire_utf8_step((const uint8_t *)text, left);
+        size_t used = n > 0 ? n : 1;
+        if (len + used > RR_NAME_MAX) {
+            return;
+        }
+        memcpy(manifest->title + len, n > 0 ? text : "?", used);
+        len += used;
+        text += used;
+        left -= used;
+    }
+}
+
 /* ---- renditions
  * ----------------------------------------------------------------------------------- */
 

@@ -84,6 +84,10 @@ struct rr_manifest {
 void rr_resource_id(struct rr_hash32 *out, uint32_t chain_id, const struct rr_pubkey *owner,
                     const struct rr_hash32 *original, uint64_t created_ms,
                     enum rr_resource_kind kind);
+/* Sets the title to as many whole characters of NUL-terminated text as fit; bytes that are no
+ * UTF-8, and control characters, become '?'. A title cut elsewhere makes a manifest that no decoder
+ * takes. */
+void rr_manifest_set_title(struct rr_manifest *manifest, const char *text);
 void rr_manifest_encode(struct rr_buf *out, const struct rr_manifest *manifest);
 /* Checks every range and index, names, and resource_id; not the signature. */
 enum rr_err rr_manifest_decode(struct rr_manifest *out, struct rr_slice bytes,

@@ -21,7 +21,8 @@ void rr_certificate_digest(struct rr_hash32 *out, const struct rr_certificate *c
 void rr_certificate_sign(struct rr_certificate *certificate, const struct rr_seckey *viewer);
 /* keccak256("reelrig/sc" || chain_id u32 || cacher || viewer || block_hash). */
 void rr_certificate_work_hash(struct rr_hash32 *out, const struct rr_certificate *certificate);
-/* Body of POST /v1/certificates: u16 count, then certificates. Decode allocates *out (rr_free). */
+/* Body of POST /v1/certificates: version, u16 count, certificates. Decode allocates *out (rr_free),
+ * never NULL. */
 #define RR_CERTIFICATES_POST_MAX 256
 void rr_certificates_encode(struct rr_buf *out, const struct rr_certificate *certificates,
                             uint32_t count);

@@ -363,6 +363,32 @@ static void test_titles(void **state)
     rr_manifest_clear(&m);
 }
 
+static void test_set_title(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *title;
+    } rows[] = {
+        {"", ""},
+        {"Big Buck Bunny", "Big Buck Bunny"},
+        {"a\nb\x7f", "a?b?"},
+        {"caf\xe9", "caf?"}, /* Latin-1 */
+        {"123456789 123456789 123456789 123456789 123456789 123456789 1234567",
+         "123456789 123456789 123456789 123456789 123456789 123456789 1234"},
+        /* The 64th byte is the first half of a character: it is left out whole. */
+        {"123456789 123456789 123456789 123456789 123456789 123456789 123\xc3\xa9",
+         "123456789 123456789 123456789 123456789 123456789 123456789 123"},
+    };
+    struct source s = {.fixed = true};
+    struct rr_manifest m = make_manifest(&s);
+    for (size_t i = 0; i < RR_COUNT(rows); i++) {
+        rr_manifest_set_title(&m, rows[i].text);
+        assert_string_equal(m.title, rows[i].title);
+        assert_int_equal(decode_manifest(&m), RR_OK);
+    }
+    rr_manifest_clear(&m);
+}
+
 int main(void)
 {
     rr_crypto_init();
@@ -385,6 +411,7 @@ int main(void)
         {"a manifest is signed and its resource id checked", test_manifest, NULL, NULL, NULL},
         {"a manifest with one wrong field is refused", test_manifest_refusals, NULL, NULL, NULL},
         {"titles are UTF-8 of any script", test_titles, NULL, NULL, NULL},
+        {"a title of any bytes is made to fit", test_set_title, NULL, NULL, NULL},
     };
     return cmocka_run_group_tests_name("wire meaning", tests, NULL, NULL);
 }
