@@ -14,7 +14,7 @@ enum rr_err rr_bench_pay(struct rr_buf *out, bool json) RR_MUST_USE;
 enum rr_err rr_bench_erasure(struct rr_buf *out, bool json) RR_MUST_USE;
 /* The plain law of the hash on one core against random reads of the same dataset. */
 enum rr_err rr_bench_hash(struct rr_buf *out, bool json) RR_MUST_USE;
-/* A 720/480/360 ladder of `clip` against one ffmpeg process with the same encoder settings, in turns. clip NULL: a clip
- * that ffmpeg makes. RR_ERR_STATE without ffmpeg or reelrig-worker. */
+/* A 720/480/360 ladder of `clip` against one ffmpeg process with the same encoder settings, in
+ * turns. clip NULL: a clip that ffmpeg makes. RR_ERR_STATE without ffmpeg or reelrig-worker. */
 enum rr_err rr_bench_transcode(struct rr_buf *out, bool json, const char *clip) RR_MUST_USE;
 #endif

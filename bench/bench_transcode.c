@@ -175,7 +175,7 @@ static void report(struct rr_buf *out, bool json, const struct run *run, const s
     }
     rr_buf_format(out,
                   "ladder " LADDER " of %s, %ld cores, %d pairs\n  ladder_vs_one_ffmpeg  wall "
-                                   "%.3f, CPU %.3f of ffmpeg's; %.1f fps "
+                  "%.3f, CPU %.3f of ffmpeg's; %.1f fps "
                   "of all renditions; %.2f s against %.2f s\n  limit                 cores busy "
                   "%.3f of the time\n",
                   run->clip, cores, PAIRS, median(wall), median(cpu), fps, median(ours->wall),

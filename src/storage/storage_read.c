@@ -5,6 +5,10 @@
 
 #include <string.h>
 
+/* Shards go and come back while a long read holds the old ones: before an object counts as lost,
+ * its shards are looked at afresh. */
+#define LOOKS 3
+
 struct reading {
     struct rr_store *store;
     const struct rr_object *object;
@@ -58,6 +62,18 @@ static enum rr_err read_strip(struct reading *reading, uint64_t stripe, uint8_t 
     return decode_strip(reading, stripe, shard, fault);
 }
 
+/* Closes all shards; true when one of them was missing or damaged. */
+static bool close_shards(struct reading *reading)
+{
+    bool hurt = false;
+    for (unsigned j = 0; j < RR_SHARDS_MAX; j++) {
+        struct storage_shard *shard = &reading->shards[j];
+        hurt = hurt || (shard->tried && (shard->fd < 0 || shard->bad));
+        storage_shard_close(shard);
+    }
+    return hurt;
+}
+
 enum rr_err rr_store_read(struct rr_store *store, const struct rr_object *object, uint64_t offset,
                           void *out, size_t len, struct rr_fault *fault)
 {
@@ -68,6 +84,8 @@ enum rr_err rr_store_read(struct rr_store *store, const struct rr_object *object
     }
     struct reading *reading = rr_alloc(sizeof *reading);
     uint64_t k = object->k;
+    unsigned looks = LOOKS;
+    bool hurt = false;
     enum rr_err err = RR_OK;
     reading->store = store;
     reading->object = object;
@@ -80,14 +98,12 @@ enum rr_err rr_store_read(struct rr_store *store, const struct rr_object *object
         if (err == RR_OK) {
             memcpy((uint8_t *)out + done, reading->strip + in_strip, n);
             done += n;
+        } else if (err == RR_ERR_DAMAGED && --looks > 0) {
+            hurt = close_shards(reading) || hurt;
+            err = RR_OK;
         }
     }
-    bool hurt = false;
-    for (unsigned j = 0; j < RR_SHARDS_MAX; j++) {
-        hurt = hurt ||
-               (reading->shards[j].tried && (reading->shards[j].fd < 0 || reading->shards[j].bad));
-        storage_shard_close(&reading->shards[j]);
-    }
+    hurt = close_shards(reading) || hurt;
     if (reading->degraded) {
         atomic_fetch_add(&store->degraded_reads, 1);
     }
