@@ -168,6 +168,7 @@ void serve_reply_offer(struct serve_request *request, uint16_t status, const cha
         .checkpoint_hash = view.checkpoint_hash,
         .pool_blocks_min = serve->options.genesis->pool_blocks_min,
         .margin_blocks = serve->options.margin_blocks,
+        .test_addresses = serve->options.genesis->test_addresses,
     };
     rr_offer_json(&text, &offer);
     size_t len = text.len;
