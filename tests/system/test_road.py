@@ -20,7 +20,7 @@ def road_adds_up():
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(pathlib.Path(folder) / "clip.mp4", seconds=21, size="640x360")
         data = pathlib.Path(folder) / "run"
-        result = reelrig("road", clip, "--once", "--data", data, timeout=280)
+        result = reelrig("road", clip, "--once", "--data", data, timeout=480)
         assert result.returncode == 0, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
         last = json.loads(result.stdout.strip().split("\n")[-1])
         for key in ("frames_in renditions gops frames_out_ok proofs_checked proofs_failed shards shards_repaired "

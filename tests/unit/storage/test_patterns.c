@@ -3,6 +3,13 @@
  * set one larger. */
 #include "shelf.h"
 
+/* Sanitizers make each pattern ten times as dear: they get the smaller codes. */
+#ifdef RR_SANITIZED
+#define SHARDS_MAX 9
+#else
+#define SHARDS_MAX 12
+#endif
+
 static unsigned bits_of(unsigned set)
 {
     return (unsigned)__builtin_popcount(set);
@@ -66,13 +73,14 @@ static void all_patterns_of_all_codes_of_up_to_12_shards(void **state)
     unsigned tried = 0;
     shelf_init(&shelf, true);
     shelf_open(&shelf);
-    for (uint8_t k = 1; k <= 11; k++) {
-        for (uint8_t m = 1; k + m <= 12; m++) {
+    for (uint8_t k = 1; k < SHARDS_MAX; k++) {
+        for (uint8_t m = 1; k + m <= SHARDS_MAX; m++) {
             tried += every_set(&shelf, k, m, m, (size_t)k * RR_STRIP_BYTES - 5);
         }
     }
     print_message("%u patterns\n", tried);
-    assert_int_equal(tried, 8166); /* sum over n of 2^n - 2 */
+    /* Sum over n shards of 2^n - 2: 8166 of up to 12. */
+    assert_int_equal(tried, (2u << SHARDS_MAX) - 4 - 2 * (SHARDS_MAX - 1));
     shelf_clear(&shelf);
 }
 
