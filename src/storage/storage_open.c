@@ -382,6 +382,12 @@ static enum rr_err open_folder(struct rr_store *store, struct rr_fault *fault)
         (err = finish_removals(store, fault)) != RR_OK) {
         return err;
     }
+    /* The names of the folders themselves must survive a power loss, not only what is in them. */
+    if ((err = rr_folder_sync(store->folder, fault)) != RR_OK ||
+        (err = rr_path(path, fault, "%s/..", store->folder)) != RR_OK ||
+        (err = rr_folder_sync(path, fault)) != RR_OK) {
+        return err;
+    }
     uint64_t orphans = storage_sweep(store);
     if (orphans > 0) {
         rr_log(RR_LOG_INFO, "store", "removed %llu shard files that no record names",
@@ -432,6 +438,11 @@ void rr_store_close(struct rr_store *store)
     while (store->queue != NULL) {
         struct storage_task *task = store->queue;
         store->queue = task->next;
+        rr_free(task);
+    }
+    while (store->lost != NULL) {
+        struct storage_task *task = store->lost;
+        store->lost = task->next;
         rr_free(task);
     }
     rr_db_close(store->db);

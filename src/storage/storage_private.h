@@ -68,7 +68,8 @@ struct rr_store {
     pthread_mutex_t repair_lock;
     pthread_cond_t repair_changed;
     struct storage_task *queue;
-    uint64_t queued; /* waiting and running */
+    struct storage_task *lost; /* beyond repair, counted already */
+    uint64_t queued;           /* waiting and running */
     bool closing;
     pthread_t repairer;
     bool repairer_runs;
@@ -97,10 +98,11 @@ enum rr_err storage_commit(struct rr_store *store, const struct rr_object *objec
 /* A shard that is being read; {0} before the first use. */
 struct storage_shard {
     int fd;
+    int refused; /* errno of an open that says nothing about the shard: no descriptors, no memory */
     bool tried, bad;
 };
 /* Opens shard `index` and, unless this file has been checked before, reads it whole and compares
- * its root. False: missing or damaged (counted once per use). */
+ * its root. False: missing, damaged, or refused by the system (`refused`). */
 bool storage_shard_open(struct rr_store *store, struct storage_shard *shard,
                         const struct rr_object *object, uint8_t index);
 void storage_shard_close(struct storage_shard *shard);

@@ -9,7 +9,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define BATCH_STRIPS 16 /* of each shard, written at a time: 256 KiB */
+#define BATCH_STRIPS  16                  /* of each shard, written at a time: 256 KiB */
+#define PUT_BYTES_MAX (UINT64_C(1) << 52) /* no sum over 255 shards of it overflows */
 
 /* Where the bytes come from: memory or a file. */
 struct source {
@@ -57,10 +58,6 @@ static enum rr_err reserve(struct put *put, struct rr_fault *fault)
     struct rr_store *store = put->store;
     struct statvfs fs;
     uint64_t used, need = put->strips * RR_STRIP_BYTES * put->shards;
-    enum rr_err err = storage_used(store, &used, fault);
-    if (err != RR_OK) {
-        return err;
-    }
     if (atomic_load(&store->disk_failed)) {
         return rr_fail(fault, RR_ERR_IO,
                        "the disk under %s has failed to keep data; the store only reads",
@@ -68,6 +65,12 @@ static enum rr_err reserve(struct put *put, struct rr_fault *fault)
     }
     uint64_t reserved = atomic_fetch_add(&store->reserved, need) + need;
     put->reserved = need;
+    /* Read after the reservation: a put that ends between the two is then counted twice at worst,
+     * never not at all. */
+    enum rr_err err = storage_used(store, &used, fault);
+    if (err != RR_OK) {
+        return err;
+    }
     if (store->quota_bytes != 0 && used + reserved > store->quota_bytes) {
         return rr_fail(fault, RR_ERR_FULL,
                        "%llu bytes of shards are beyond the store's quota: %llu of %llu used; "
@@ -193,10 +196,8 @@ static enum rr_err publish(struct put *put, struct rr_fault *fault)
         return err;
     }
     pthread_mutex_lock(&store->publish_lock);
-    if (storage_find(store, &put->object->object_id, &have, NULL) == RR_OK) {
-        pthread_mutex_unlock(&store->publish_lock);
-        return RR_OK; /* the same bytes are here already; the temporary files go */
-    }
+    /* The same bytes again: these shards replace those that are here, which nobody vouches for. */
+    bool known = storage_find(store, &put->object->object_id, &have, NULL) == RR_OK;
     err = rr_make_folders(folder, fault);
     for (size_t j = 0; j < put->shards && err == RR_OK; j++) {
         if ((err = temporary_path(put, from, j, fault)) == RR_OK &&
@@ -208,7 +209,7 @@ static enum rr_err publish(struct put *put, struct rr_fault *fault)
     }
     if (err == RR_OK && (err = storage_sync_folder(store, folder, fault)) == RR_OK &&
         (err = rr_path(folder, fault, "%s/objects", store->folder)) == RR_OK &&
-        (err = storage_sync_folder(store, folder, fault)) == RR_OK) {
+        (err = storage_sync_folder(store, folder, fault)) == RR_OK && !known) {
         err = storage_commit(store, put->object, fault);
     }
     pthread_mutex_unlock(&store->publish_lock);
@@ -225,6 +226,10 @@ static enum rr_err put_source(struct rr_store *store, struct rr_object *out, str
                        "%u+%u shards; 1 to 255 in all and at most 64 of parity", (unsigned)k,
                        (unsigned)m);
     }
+    if (source.length > PUT_BYTES_MAX) {
+        return rr_fail(fault, RR_ERR_LIMIT, "an object of %llu bytes; at most %llu",
+                       (unsigned long long)source.length, (unsigned long long)PUT_BYTES_MAX);
+    }
     struct put put = {.store = store,
                       .source = source,
                       .object = &object,
@@ -234,9 +239,11 @@ static enum rr_err put_source(struct rr_store *store, struct rr_object *out, str
     for (size_t j = 0; j < put.shards; j++) {
         put.fds[j] = -1;
     }
-    put.batch = rr_alloc_aligned(put.shards * BATCH_STRIPS * RR_STRIP_BYTES);
-    put.nodes = rr_alloc_array(put.shards * put.strips, sizeof *put.nodes);
     enum rr_err err = reserve(&put, fault);
+    if (err == RR_OK) { /* only now: the disk has bounded the length */
+        put.batch = rr_alloc_aligned(put.shards * BATCH_STRIPS * RR_STRIP_BYTES);
+        put.nodes = rr_alloc_array(put.shards * put.strips, sizeof *put.nodes);
+    }
     if (err == RR_OK && (err = open_temporary(&put, fault)) == RR_OK &&
         (err = write_shards(&put, fault)) == RR_OK) {
         err = publish(&put, fault);

@@ -36,6 +36,34 @@ static RR_COUNTER(
     pthread_mutex_unlock(&store->repair_lock);
 }
 
+static bool is_closing(struct rr_store *store)
+{
+    pthread_mutex_lock(&store->repair_lock);
+    bool closing = store->closing;
+    pthread_mutex_unlock(&store->repair_lock);
+    return closing;
+}
+
+/* Keeps or drops an object among those beyond repair; true when that is news. */
+static bool note_lost(struct rr_store *store, const struct rr_hash32 *object_id, bool lost)
+{
+    pthread_mutex_lock(&store->repair_lock);
+    struct storage_task **at = &store->lost;
+    while (*at != NULL && !rr_hash32_equal(&(*at)->object_id, object_id)) {
+        at = &(*at)->next;
+    }
+    struct storage_task *task = *at;
+    if (task == NULL && lost) {
+        *at = rr_alloc(sizeof **at);
+        (*at)->object_id = *object_id;
+    } else if (task != NULL && !lost) {
+        *at = task->next;
+        rr_free(task);
+    }
+    pthread_mutex_unlock(&store->repair_lock);
+    return (task != NULL) != lost;
+}
+
 /* Rebuilds shard `lost` into a temporary file; k good shards are named by `from`. Published only
  * when its root is the record's. */
 static enum rr_err rebuild(struct rr_store *store, const struct rr_object *object,
@@ -61,6 +89,9 @@ static enum rr_err rebuild(struct rr_store *store, const struct rr_object *objec
         err = fd >= 0 ? RR_OK : rr_fail_errno(fault, "cannot write %s", path);
     }
     for (uint64_t s = 0; s < strips && err == RR_OK; s++) {
+        if (is_closing(store)) {
+            err = rr_fail(fault, RR_ERR_CANCELLED, "the store closes; %s is repaired later", id);
+        }
         for (unsigned i = 0; i < object->k && err == RR_OK; i++) {
             in[i] = buffers + (size_t)i * RR_STRIP_BYTES;
             if (!storage_shard_strip(store, &shards[from[i]], object, from[i], s, in[i])) {
@@ -102,6 +133,32 @@ static enum rr_err rebuild(struct rr_store *store, const struct rr_object *objec
     return err;
 }
 
+/* Looks at all shards afresh: up to k good ones into from, bad ones into lost. */
+static enum rr_err sort_shards(struct rr_store *store, const struct rr_object *object,
+                               struct storage_shard *shards, uint8_t from[], unsigned *good,
+                               uint8_t lost[], unsigned *bad, struct rr_fault *fault)
+{
+    for (unsigned j = 0; j < (unsigned)object->k + object->m; j++) {
+        storage_forget(store, &object->object_id, (uint8_t)j);
+        if (storage_shard_open(store, &shards[j], object, (uint8_t)j)) {
+            if (*good < object->k) {
+                from[(*good)++] = (uint8_t)j;
+            }
+        } else if (shards[j].refused != 0) {
+            errno = shards[j].refused;
+            return rr_fail_errno(fault, "cannot open the shards of an object to repair it");
+        } else {
+            lost[(*bad)++] = (uint8_t)j;
+        }
+    }
+    return RR_OK;
+}
+
+static void count_bad(struct rr_store *store, const struct storage_shard *shard)
+{
+    atomic_fetch_add(shard->fd < 0 ? &store->missing : &store->damaged, 1);
+}
+
 static enum rr_err repair(struct rr_store *store, const struct rr_hash32 *object_id,
                           struct rr_fault *fault)
 {
@@ -109,26 +166,29 @@ static enum rr_err repair(struct rr_store *store, const struct rr_hash32 *object
     uint8_t from[RR_SHARDS_MAX], lost[RR_SHARDS_MAX];
     unsigned good = 0, bad = 0;
     pthread_mutex_lock(&store->publish_lock);
-    enum rr_err err = storage_find(store, object_id, &object, fault);
     struct storage_shard *shards = rr_alloc_array(RR_SHARDS_MAX, sizeof *shards);
-    for (unsigned j = 0; err == RR_OK && j < (unsigned)object.k + object.m; j++) {
-        storage_forget(store, object_id, (uint8_t)j); /* what is repaired is looked at afresh */
-        if (!storage_shard_open(store, &shards[j], &object, (uint8_t)j)) {
-            lost[bad++] = (uint8_t)j;
-        } else if (good < object.k) {
-            from[good++] = (uint8_t)j;
-        }
+    enum rr_err err = storage_find(store, object_id, &object, fault);
+    if (err == RR_OK) {
+        err = sort_shards(store, &object, shards, from, &good, lost, &bad, fault);
     }
     if (err == RR_OK && good < object.k) {
         char id[65];
         rr_hex(id, object_id->bytes, 32);
-        rr_counter_add(&lost_counter, 1);
+        if (note_lost(store, object_id, true)) {
+            rr_counter_add(&lost_counter, 1);
+            for (unsigned i = 0; i < bad; i++) {
+                count_bad(store, &shards[lost[i]]);
+            }
+        }
         err = rr_fail(fault, RR_ERR_DAMAGED, "object %s has only %u good shards of the %u it needs",
                       id, good, (unsigned)object.k);
+    } else if (err == RR_OK) {
+        (void)note_lost(store, object_id, false);
     }
     for (unsigned i = 0; i < bad && err == RR_OK; i++) {
         err = rebuild(store, &object, shards, from, lost[i], fault);
         if (err == RR_OK) {
+            count_bad(store, &shards[lost[i]]);
             atomic_fetch_add(&store->repaired, 1);
             rr_counter_add(&repaired_counter, 1);
         }
@@ -155,7 +215,7 @@ void *storage_repair_run(void *ctx)
         pthread_mutex_unlock(&store->repair_lock);
         struct rr_fault fault = {0};
         enum rr_err err = repair(store, &task->object_id, &fault);
-        if (err != RR_OK && err != RR_ERR_NOTFOUND) {
+        if (err != RR_OK && err != RR_ERR_NOTFOUND && err != RR_ERR_CANCELLED) {
             rr_log_fault(RR_LOG_ERROR, "store", &fault);
         }
         rr_free(task);
@@ -202,14 +262,18 @@ static bool add_id(void *ctx, const struct rr_object *object)
 }
 
 /* Looks at every shard of an object afresh. */
-static void look(struct rr_store *store, const struct rr_object *object, uint64_t *good,
-                 uint64_t *bad, uint64_t *missing)
+static enum rr_err look(struct rr_store *store, const struct rr_object *object, uint64_t *good,
+                        uint64_t *bad, uint64_t *missing, struct rr_fault *fault)
 {
+    enum rr_err err = RR_OK;
     for (unsigned j = 0; j < (unsigned)object->k + object->m; j++) {
         struct storage_shard shard = {0};
         storage_forget(store, &object->object_id, (uint8_t)j);
         if (storage_shard_open(store, &shard, object, (uint8_t)j)) {
             ++*good;
+        } else if (shard.refused != 0) {
+            errno = shard.refused;
+            err = rr_fail_errno(fault, "cannot open the shards of an object to check it");
         } else if (shard.fd >= 0) {
             ++*bad;
         } else {
@@ -217,6 +281,7 @@ static void look(struct rr_store *store, const struct rr_object *object, uint64_
         }
         storage_shard_close(&shard);
     }
+    return err;
 }
 
 enum rr_err rr_store_scrub(struct rr_store *store, uint64_t *bad_shards, struct rr_fault *fault)
@@ -230,7 +295,7 @@ enum rr_err rr_store_scrub(struct rr_store *store, uint64_t *bad_shards, struct 
         uint64_t good = 0, bad = 0, missing = 0;
         memcpy(id.bytes, list.ids.ptr + at, 32);
         if (storage_find(store, &id, &object, NULL) == RR_OK) {
-            look(store, &object, &good, &bad, &missing);
+            err = look(store, &object, &good, &bad, &missing, fault);
             if (bad + missing > 0) {
                 found += bad + missing;
                 storage_repair_later(store, &id);
@@ -263,9 +328,10 @@ static uint64_t count_orphans(struct rr_store *store, bool remove)
             if (entry->d_name[0] == '.') {
                 continue;
             }
+            /* A record that cannot be read just now names its files all the same. */
             bool named = len == 68 &&
                          rr_unhex_slice(id.bytes, 32, rr_slice_of(entry->d_name, 64)) &&
-                         storage_find(store, &id, &object, NULL) == RR_OK;
+                         storage_find(store, &id, &object, NULL) != RR_ERR_NOTFOUND;
             if (!named) {
                 orphans++;
                 if (remove) {
@@ -299,7 +365,8 @@ enum rr_err rr_store_fsck(struct rr_store *store, struct rr_store_check *out,
         if (storage_find(store, &id, &object, NULL) == RR_OK) {
             check.objects++;
             counted += rr_object_shard_bytes(&object) * ((uint64_t)object.k + object.m);
-            look(store, &object, &check.shards_good, &check.shards_bad, &check.shards_missing);
+            err = look(store, &object, &check.shards_good, &check.shards_bad, &check.shards_missing,
+                       fault);
         }
     }
     rr_buf_clear(&list.ids);

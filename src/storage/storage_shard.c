@@ -2,6 +2,7 @@
 /* Shard files and what is known of them. */
 #include "storage/storage_private.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -185,12 +186,12 @@ bool storage_shard_open(struct rr_store *store, struct storage_shard *shard,
         shard->fd = open(path, O_RDONLY | O_CLOEXEC);
     }
     if (shard->fd < 0) {
-        atomic_fetch_add(&store->missing, 1);
+        bool gone = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EIO;
+        shard->refused = gone ? 0 : errno;
         return false;
     }
     if (fstat(shard->fd, &st) != 0 || (!is_known(store, object, index, &st) &&
                                        !check_whole(store, shard->fd, object, index, &st))) {
-        atomic_fetch_add(&store->damaged, 1);
         shard->bad = true;
     }
     return !shard->bad;
@@ -231,7 +232,6 @@ bool storage_shard_strip(struct rr_store *store, struct storage_shard *shard,
     }
     if (!good) {
         storage_forget(store, &object->object_id, index);
-        atomic_fetch_add(&store->damaged, 1);
         shard->bad = true;
     }
     return good;
