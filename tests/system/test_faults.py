@@ -253,7 +253,7 @@ def wrong_token():
     (forged / "control.json").write_text(json.dumps({**control, "token": "1" * 64}))
     result = reelrig("status", "--data", forged)
     assert result.returncode == 1, result
-    says(result.stderr, "token", "401")
+    says(result.stderr, "token", "control.json")
 
 
 # ---- disk full ------------------------------------------------------------------------------------------------------
