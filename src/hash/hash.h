@@ -44,6 +44,20 @@ void rr_hash_light_compute(const struct rr_hash_light *light, const uint8_t head
 bool rr_hash_light_work(void *light, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
                         uint8_t final_be[32]);
 
+/* ---- devices -----------------------------------------------------------------------------------
+ */
+/* A GPU or the CPU as the hash engine sees it. */
+struct rr_hash_device {
+    char id[80];           /* stable: "cpu", "cuda:GPU-<uuid>", "opencl:<platform>/<device>/<n>" */
+    char backend[16];      /* "cpu", "cuda", "opencl" */
+    char name[96];         /* of the maker */
+    char driver[64];       /* version as the driver tells it; empty: unknown */
+    char pci[16];          /* "0000:65:00.0"; empty: unknown or none */
+    char why_not[200];     /* empty: usable */
+    uint64_t memory_bytes; /* 0: unknown */
+    uint32_t units;        /* cores, multiprocessors, compute units; 0: unknown */
+};
+
 /* ---- engine: searches for nonces ----------------------------------------------------------------
  */
 struct rr_hash_engine;

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -35,8 +36,9 @@ static RR_GAUGE(rate_gauge, "reelrig_hash_rate", "Hashes per second over the las
 
     struct rr_hash_engine {
     const struct hash_backend *backend;
-    void *state;
-    const char *text;
+    void *device, *epoch;
+    struct hash_opened opened;
+    char text[64]; /* of people: "cpu, dataset" */
     struct rr_hash_light *light;
     uint32_t share_percent;
     uint64_t proof_us;
@@ -54,7 +56,7 @@ static RR_GAUGE(rate_gauge, "reelrig_hash_rate", "Hashes per second over the las
     uint64_t hashes, window_hashes, window_start_us, rate;
 
     pthread_t *threads;
-    uint32_t thread_count;
+    uint32_t thread_count, slots_taken;
 };
 
 /* The engine whose callback runs on this thread: cancelling from there would wait for itself. */
@@ -212,7 +214,7 @@ static void tune(struct rr_hash_engine *engine, uint64_t busy_us, uint64_t hashe
 }
 
 /* One quantum. Lock held at call and return. Gives the time it was busy. */
-static uint64_t run_quantum(struct rr_hash_engine *engine)
+static uint64_t run_quantum(struct rr_hash_engine *engine, uint32_t slot)
 {
     struct hash_job *jobs[WORKS_AT_ONCE];
     struct hash_work works[WORKS_AT_ONCE];
@@ -230,10 +232,16 @@ static uint64_t run_quantum(struct rr_hash_engine *engine)
     (void)pthread_mutex_unlock(&engine->lock);
     uint64_t start = now_us();
     memset(found, 0, sizeof(found));
-    engine->backend->search(engine->state, found, works, count);
+    struct rr_fault fault = {0};
+    enum rr_err err = engine->backend->search(engine->epoch, slot, found, works, count, &fault);
     uint64_t end = now_us();
     (void)pthread_mutex_lock(&engine->lock);
 
+    if (err != RR_OK) {
+        rr_log_fault(RR_LOG_ERROR, "hash", &fault);
+        memset(found, 0, sizeof(found));
+        engine->broken = true;
+    }
     uint64_t hashes = 0;
     for (size_t i = 0; i < count; i++) {
         hashes += found[i].done;
@@ -258,15 +266,19 @@ static uint64_t run_quantum(struct rr_hash_engine *engine)
     for (size_t i = 0; i < ready_count; i++) {
         deliver(engine, ready[i]);
     }
+    if (err != RR_OK) {
+        stop_all(engine);
+    }
     return end - start;
 }
 
-static void prove_again(struct rr_hash_engine *engine, uint64_t now)
+static void prove_again(struct rr_hash_engine *engine, uint32_t slot, uint64_t now)
 {
     engine->next_proof_us = now + engine->proof_us;
     (void)pthread_mutex_unlock(&engine->lock);
     struct rr_fault fault = {0};
-    enum rr_err err = hash_backend_prove(engine->backend, engine->state, engine->light, &fault);
+    enum rr_err err =
+        hash_backend_prove(engine->backend, engine->epoch, slot, engine->light, &fault);
     if (err != RR_OK) {
         rr_counter_add(&failed_total, 1);
         rr_log_fault(RR_LOG_ERROR, "hash", &fault);
@@ -292,6 +304,7 @@ static void *work(void *argument)
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_OF_THREADS);
     uint64_t rest_until_us = 0;
     (void)pthread_mutex_lock(&engine->lock);
+    uint32_t slot = engine->slots_taken++;
     while (!engine->stopping) {
         uint64_t now = now_us();
         if (engine->jobs.ring != NULL && now >= engine->jobs.first_deadline_us) {
@@ -302,9 +315,9 @@ static void *work(void *argument)
             uint64_t deadline_us = engine->jobs.first_deadline_us;
             wait_until(engine, rest_until_us < deadline_us ? rest_until_us : deadline_us);
         } else if (now >= engine->next_proof_us) {
-            prove_again(engine, now);
+            prove_again(engine, slot, now);
         } else {
-            uint64_t busy_us = run_quantum(engine);
+            uint64_t busy_us = run_quantum(engine, slot);
             uint32_t share = engine->share_percent;
             rest_until_us = share < 100 ? now_us() + busy_us * (100 - share) / share : 0;
         }
@@ -365,8 +378,11 @@ static enum rr_err check_options(const struct rr_hash_options *options, struct r
 
 static void free_parts(struct rr_hash_engine *engine)
 {
-    if (engine->state != NULL) {
-        engine->backend->close(engine->state);
+    if (engine->epoch != NULL) {
+        engine->backend->release(engine->epoch);
+    }
+    if (engine->device != NULL) {
+        engine->backend->close(engine->device);
     }
     rr_hash_light_free(engine->light);
     rr_free(engine->threads);
@@ -397,19 +413,43 @@ static struct rr_hash_engine *new_engine(const struct hash_backend *backend,
     return engine;
 }
 
+/* Opens the backend's first device and prepares it. */
+static enum rr_err open_device(struct rr_hash_engine *engine, const struct rr_hash_params *params,
+                               const struct rr_hash_options *options, uint32_t threads,
+                               struct rr_fault *fault)
+{
+    const struct hash_backend *backend = engine->backend;
+    struct rr_hash_device device = {0};
+    if (backend->list(&device, 1) == 0 || device.why_not[0] != '\0') {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "hash backend %s is not usable: %s",
+                       backend->name, device.why_not);
+    }
+    struct hash_open how = {.threads = threads};
+    struct hash_setup setup = {.params = *params,
+                               .light = engine->light,
+                               .dataset_bytes_max = options->dataset_bytes_max,
+                               .threads = threads};
+    enum rr_err err = backend->open(&engine->device, &engine->opened, &device, &how, fault);
+    if (err == RR_OK) {
+        err = backend->prepare(&engine->epoch, engine->device, &setup, fault);
+    }
+    if (err == RR_OK) {
+        (void)snprintf(engine->text, sizeof engine->text, "%s, %s", backend->name,
+                       backend->text(engine->epoch));
+        err = hash_backend_prove(backend, engine->epoch, 0, engine->light, fault);
+        rr_counter_add(&failed_total, err == RR_OK ? 0 : 1);
+    }
+    return err;
+}
+
 enum rr_err hash_engine_new_on(struct rr_hash_engine **out, const struct hash_backend *backend,
                                const struct rr_hash_params *params,
                                const struct rr_hash_options *options, uint64_t proof_us,
                                struct rr_fault *fault)
 {
-    const char *why = "";
     enum rr_err err = check_options(options, fault);
     if (err == RR_OK) {
         err = hash_params_check(params, fault);
-    }
-    if (err == RR_OK && !backend->probe(&why)) {
-        err = rr_fail(fault, RR_ERR_UNSUPPORTED, "hash backend %s is not usable: %s", backend->name,
-                      why);
     }
     if (err != RR_OK) {
         return err;
@@ -418,18 +458,10 @@ enum rr_err hash_engine_new_on(struct rr_hash_engine **out, const struct hash_ba
     struct rr_hash_engine *engine = new_engine(backend, options, proof_us);
     err = rr_hash_light_new(&engine->light, params, fault);
     if (err == RR_OK) {
-        struct hash_setup setup = {.params = *params,
-                                   .light = engine->light,
-                                   .dataset_bytes_max = options->dataset_bytes_max,
-                                   .threads = threads};
-        err = backend->prepare(&engine->state, &engine->text, &setup, fault);
+        err = open_device(engine, params, options, threads, fault);
     }
     if (err == RR_OK) {
-        err = hash_backend_prove(backend, engine->state, engine->light, fault);
-        rr_counter_add(&failed_total, err == RR_OK ? 0 : 1);
-    }
-    if (err == RR_OK) {
-        err = start_threads(engine, threads, fault);
+        err = start_threads(engine, engine->opened.slots, fault);
         if (err != RR_OK) {
             rr_hash_engine_free(engine);
             return err;
@@ -602,6 +634,5 @@ enum rr_err rr_hash_verify(struct rr_hash_engine *engine, struct rr_hash_check *
             "restart",
             engine->backend->name);
     }
-    engine->backend->verify(engine->state, checks, count);
-    return RR_OK;
+    return engine->backend->verify(engine->epoch, checks, count, fault);
 }

@@ -16,7 +16,7 @@ static enum rr_err wrong(struct rr_fault *fault, const struct hash_backend *back
                    backend->name, what, nonce);
 }
 
-enum rr_err hash_backend_prove(const struct hash_backend *backend, void *state,
+enum rr_err hash_backend_prove(const struct hash_backend *backend, void *epoch, uint32_t slot,
                                const struct rr_hash_light *light, struct rr_fault *fault)
 {
     struct rr_hash_check law[NONCES] = {0};
@@ -31,7 +31,10 @@ enum rr_err hash_backend_prove(const struct hash_backend *backend, void *state,
         memset(made[i].mix, 0, 32);
         memset(made[i].final_be, 0, 32);
     }
-    backend->verify(state, made, NONCES);
+    enum rr_err err = backend->verify(epoch, made, NONCES, fault);
+    if (err != RR_OK) {
+        return err;
+    }
     size_t least = 0;
     for (size_t i = 0; i < NONCES; i++) {
         if (memcmp(&made[i], &law[i], sizeof(law[i])) != 0) {
@@ -55,7 +58,10 @@ enum rr_err hash_backend_prove(const struct hash_backend *backend, void *state,
         memcpy(works[i].header_hash, law[0].header_hash, 32);
         memcpy(works[i].boundary_be, boundary, 32);
     }
-    backend->search(state, found, works, 2);
+    err = backend->search(epoch, slot, found, works, 2, fault);
+    if (err != RR_OK) {
+        return err;
+    }
     for (int i = 0; i < 2; i++) {
         const struct rr_hash_check *right = &law[want[i]];
         if (!found[i].found || found[i].nonce != right->nonce ||

@@ -426,19 +426,22 @@ static void the_share_of_time_is_kept(void **state)
  */
 static atomic_int lie; /* 0: honest, 1: wrong nonce in searches, 2: wrong in all */
 
-static void lying_search(void *backend, struct hash_candidate *out, const struct hash_work *works,
-                         size_t count)
+static enum rr_err lying_search(void *epoch, uint32_t slot, struct hash_candidate *out,
+                                const struct hash_work *works, size_t count, struct rr_fault *fault)
 {
-    hash_backend_cpu.search(backend, out, works, count);
+    enum rr_err err = hash_backend_cpu.search(epoch, slot, out, works, count, fault);
     for (size_t i = 0; i < count && atomic_load(&lie) != 0; i++) {
         out[i].nonce ^= out[i].found ? 1 : 0;
     }
+    return err;
 }
 
-static void lying_verify(void *backend, struct rr_hash_check *checks, size_t count)
+static enum rr_err lying_verify(void *epoch, struct rr_hash_check *checks, size_t count,
+                                struct rr_fault *fault)
 {
-    hash_backend_cpu.verify(backend, checks, count);
+    enum rr_err err = hash_backend_cpu.verify(epoch, checks, count, fault);
     checks[count - 1].final_be[31] ^= atomic_load(&lie) == 2 ? 1 : 0;
+    return err;
 }
 
 static struct hash_backend liar(void)
