@@ -350,3 +350,26 @@ void rr_write_var32(struct rr_buf *buf, struct rr_slice bytes)
     write_le(buf, bytes.len, 4);
     rr_buf_append(buf, bytes.ptr, bytes.len);
 }
+
+size_t rr_utf8_step(const uint8_t *p, size_t len)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t n = p[0] < 0x80             ? 1
+               : (p[0] & 0xe0) == 0xc0 ? 2
+               : (p[0] & 0xf0) == 0xe0 ? 3
+               : (p[0] & 0xf8) == 0xf0 ? 4
+                                       : 0;
+    if (n == 0 || n > len) {
+        return 0;
+    }
+    uint32_t code = n == 1 ? p[0] : p[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+        code = code << 6 | (p[i] & 0x3fu);
+    }
+    bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    bool surrogate = code >= 0xd800 && code < 0xe000;
+    return code < least[n] || control || surrogate || code > 0x10ffff ? 0 : n;
+}

@@ -50,6 +50,9 @@ void rr_hex(char *text, const void *bytes, size_t len);
 bool rr_unhex(uint8_t *bytes, size_t len, const char *text);
 /* As rr_unhex on a view. */
 bool rr_unhex_slice(uint8_t *bytes, size_t len, struct rr_slice text);
+/* Bytes of the UTF-8 character at p, len > 0; 0 when it is none or a control. Shortest form only,
+ * no surrogates. [RFC 3629, 3] */
+size_t rr_utf8_step(const uint8_t *p, size_t len);
 
 /* ---- canonical little-endian encoding ---------------------------------------------------- */
 

@@ -226,6 +226,7 @@ enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault)
                 stat(record, &st) == 0) {
                 if (load_job(rig, entry->d_name, &why) != RR_OK) {
                     rr_log_fault(RR_LOG_ERROR, "jobs", &why);
+                    rig->job_records_unread = true;
                 }
             } else if (rr_path(stale, NULL, "%s/%s", path, entry->d_name) == RR_OK) {
                 err = rr_remove_tree(stale, fault);
@@ -233,6 +234,7 @@ enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault)
         }
     }
     closedir(folder);
+    rr_pool_submit(rig->jobs_pool, daemon_collect, NULL, NULL, rig);
     for (struct daemon_job *job = rig->jobs; job != NULL && err == RR_OK; job = job->next) {
         if (!daemon_job_final(job->stage)) {
             rr_log(RR_LOG_INFO, "jobs", "job %s goes on from stage %s", job->handle,

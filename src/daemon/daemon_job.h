@@ -72,6 +72,10 @@ enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const cha
                               struct rr_fault *fault) RR_MUST_USE;
 /* Runs the steps that are left; on the jobs thread. ctx: the job. */
 void daemon_job_run(void *ctx);
+/* Removes the objects that neither a manifest nor a job that goes on names; on the jobs thread, so
+ * that no job is between its objects and its manifest. Nothing is removed when a manifest or a
+ * job's record cannot be read. ctx: the rig. */
+void daemon_collect(void *ctx);
 /* Steps of daemon_prove.c: claim on the ledger, challenge, verify, attest. */
 enum rr_err daemon_prove_claim(struct daemon_job *job, struct rr_fault *fault) RR_MUST_USE;
 enum rr_err daemon_prove_verify(struct daemon_job *job, struct rr_fault *fault) RR_MUST_USE;

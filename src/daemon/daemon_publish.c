@@ -452,4 +452,5 @@ void daemon_job_run(void *ctx)
     if (daemon_job_save(job, &fault) != RR_OK) {
         rr_log_fault(RR_LOG_ERROR, "jobs", &fault);
     }
+    daemon_collect(job->rig);
 }

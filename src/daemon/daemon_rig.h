@@ -38,6 +38,7 @@ struct rr_rig {
     char token[65];
     char uploads[RR_PATH_BYTES]; /* bodies on their way in */
     const char *web_folder;
+    bool job_records_unread; /* at the start: daemon_collect keeps everything then */
     pthread_t miner;
     bool miner_runs;
     atomic_bool stopping;

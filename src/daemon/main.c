@@ -118,7 +118,8 @@ int main(int argc, char **argv)
         struct rig_config config;
         enum rr_err err = daemon_config_load(&config, arguments.config_path, &fault);
         say(err == RR_OK ? STDOUT_FILENO : STDERR_FILENO,
-            err == RR_OK ? "the settings hold\n" : fault.text);
+            err == RR_OK ? "the settings hold" : fault.text);
+        say(err == RR_OK ? STDOUT_FILENO : STDERR_FILENO, "\n");
         return rr_err_exit_status(err);
     }
     struct rr_loop *loop = rr_loop_new();

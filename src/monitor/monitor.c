@@ -80,18 +80,22 @@ static unsigned status_of(enum rr_err code)
     return MHD_HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* What is no UTF-8 becomes the replacement character: JSON stays JSON. */
 static void append_json_text(struct rr_buf *out, const char *text)
 {
     rr_buf_append(out, "\"", 1);
-    for (const char *p = text; *p != '\0'; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c == '"' || c == '\\') {
-            rr_buf_format(out, "\\%c", c);
-        } else if (c < 0x20 || c >= 0x7f) {
-            rr_buf_format(out, "\\u%04x", c); /* also what may be no UTF-8: JSON stays JSON */
+    for (const char *p = text; *p != '\0';) {
+        size_t n = rr_utf8_step((const uint8_t *)p, strlen(p));
+        if (*p == '"' || *p == '\\') {
+            rr_buf_format(out, "\\%c", *p);
+        } else if (n > 0) {
+            rr_buf_append(out, p, n);
+        } else if ((unsigned char)*p < 0x80) {
+            rr_buf_format(out, "\\u%04x", (unsigned)*p);
         } else {
-            rr_buf_append(out, p, 1);
+            rr_buf_format(out, "\\ufffd");
         }
+        p += n > 0 ? n : 1;
     }
     rr_buf_append(out, "\"", 1);
 }

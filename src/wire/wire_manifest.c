@@ -31,7 +31,7 @@ void rr_manifest_set_title(struct rr_manifest *manifest, const char *text)
     size_t len = 0;
     memset(manifest->title, 0, sizeof manifest->title);
     for (size_t left = strlen(text); left > 0;) {
-        size_t n = wire_utf8_step((const uint8_t *)text, left);
+        size_t n = rr_utf8_step((const uint8_t *)text, left);
         size_t used = n > 0 ? n : 1;
         if (len + used > RR_NAME_MAX) {
             return;

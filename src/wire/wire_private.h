@@ -25,9 +25,6 @@ void wire_read_text(struct rr_reader *reader, char *out, size_t max,
                     bool (*valid)(const char *text, size_t len));
 bool wire_name_valid(const char *text, size_t len);   /* 1.. of [a-z0-9-] */
 bool wire_codecs_valid(const char *text, size_t len); /* 1.. of [A-Za-z0-9.,_-] */
-/* Bytes of the character at p, 0 when it is none or a control; shortest form only, no surrogates.
- */
-size_t wire_utf8_step(const uint8_t *p, size_t len);
 bool wire_title_valid(const char *text,
                       size_t len); /* UTF-8 without control characters; empty is fine */
 /* Writes depth u8 and siblings; reading checks the limits. */

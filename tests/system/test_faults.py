@@ -256,6 +256,18 @@ def wrong_token():
     says(result.stderr, "token", "control.json")
 
 
+def strange_letters():
+    """letters beyond ASCII come back whole in a refusal; bytes that are no text do not break its JSON"""
+    for path, shown in (("g%C3%A4nge", "g\u00e4nge"), ("g%E4nge", "g\ufffdnge"), ("%22a%5C%01", '"a\\\x01')):
+        request = urllib.request.Request(f"{rig().control}/api/v1/jobs/{path}",
+                                         headers={"Authorization": f"Bearer {rig().token}"})
+        try:
+            opener.open(request, timeout=10)
+            raise AssertionError(f"{path} was found")
+        except urllib.error.HTTPError as error:
+            assert error.code == 404 and shown in json.load(error)["message"], path
+
+
 # ---- disk full ------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +309,31 @@ def headroom():
 def disk_full():
     """a disk that is too small without any headroom: refused, the rig goes on"""
     with_small_store(16, 0, "bytes free|no space left", "make room")
+
+
+def failed_job_gives_back():
+    """a job that fails behind its original gives all of its space back"""
+    with Rig() as one:
+        text = one.config.read_text().replace("[store]\n", "[store]\nquota_mib = 4\n")
+        one.config.write_text(text.replace("[transcode]\n", "[transcode]\ncrf = 1\n"))
+        one.start()
+        clip = one.folder / "noise.mp4"
+        subprocess.run(["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=24,noise=alls=60",
+                        "-t", "8", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "34", "-pix_fmt", "yuv420p", clip],
+                       check=True)
+        assert clip.stat().st_size * 1.5 < 2.9 * (1 << 20), clip.stat().st_size
+        result = reelrig("publish", clip, "--data", one.data, "--json", "--ladder", "360")
+        assert result.returncode == 1, result
+        says(result.stderr, "quota", "used")
+        assert one.call("jobs")["jobs"][0]["shards"] > 0, "the original was not even stored: a weaker test than was meant"
+        one.until("store", lambda s: s["objects"] == 0 and s["bytes"] == 0)
+        small = make_clip(one.folder / "small.mp4", seconds=2, size="160x90")
+        published = one.publish(small, "--ladder", "90")
+        objects = one.call("store")["objects"]
+        assert one.stop() < 2
+        one.start()  # what is published stays
+        assert one.call("store")["objects"] == objects > 0
+        assert one.get(f"/v1/resources/{published['resource']}/manifest")[0] == 200
 
 
 # ---- who is killed ----------------------------------------------------------------------------------------------------
@@ -434,9 +471,9 @@ def kill_viewer():
 only = os.environ.get("RR_ONLY")
 try:
     run_tests([t for t in [no_such_file, zero_bytes, a_folder, random_bytes, text_file, truncated, truncated_behind_index, three_by_one,
-               audio_only, unknown_words, no_rig, wrong_token, damaged_config, no_config, serve_port_taken,
+               audio_only, unknown_words, no_rig, wrong_token, strange_letters, damaged_config, no_config, serve_port_taken,
                control_port_taken, second_daemon, another_genesis, kill_worker, kill_viewer, kill_daemon, stop_daemon,
-               headroom, disk_full] if not only or t.__name__ in only.split(",")])
+               headroom, disk_full, failed_job_gives_back] if not only or t.__name__ in only.split(",")])
 finally:
     if skipped:
         print(f"{skipped} skipped")
