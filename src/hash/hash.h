@@ -56,34 +56,115 @@ struct rr_hash_device {
     char why_not[200];     /* empty: usable */
     uint64_t memory_bytes; /* 0: unknown */
     uint32_t units;        /* cores, multiprocessors, compute units; 0: unknown */
+    bool processor;        /* computes on the machine's own cores: "auto" leaves it to "cpu" */
 };
+#define RR_HASH_DEVICES_MAX 64
+/* All devices of all backends, at most max, those that cannot be used with their why_not. Gives
+ * how many were written. Any thread; blocks for the drivers. */
+size_t rr_hash_devices(struct rr_hash_device *out, size_t max);
 
 /* ---- engine: searches for nonces ----------------------------------------------------------------
  */
 struct rr_hash_engine;
+/* Where the winners of races between a device's variants are kept; called on threads of the engine,
+ * one device at a time. */
+struct rr_hash_tuning_store {
+    bool (*load)(void *ctx, const char *key, char text[static 96]); /* false: nothing is kept */
+    void (*save)(void *ctx, const char *key, const char *text);
+    void *ctx;
+};
 struct rr_hash_options {
-    uint32_t threads;           /* 0: one per online core; at most RR_HASH_THREADS_MAX */
-    uint32_t share_percent;     /* of each thread's time, 1..100; 0: 100. Kept by a duty cycle */
-    uint64_t dataset_bytes_max; /* build the whole dataset when it is at most this, else go light */
+    uint32_t threads;           /* of the CPU. 0: one per online core; <= RR_HASH_THREADS_MAX */
+    uint32_t share_percent;     /* of each CPU thread's time, 1..100; 0: 100. Kept by duty cycle */
+    uint64_t dataset_bytes_max; /* CPU: the whole dataset when it is at most this, else light */
+    const char *devices;        /* NULL, "", "auto": every usable GPU, else the CPU. Or a list of
+                                   backends ("cuda"), ids, "cpu" and "auto", by comma */
+    uint32_t gpu_share_percent; /* of the time of each other device, 1..100; 0: 100 */
+    bool light_first; /* be up at once: search light, or wait, until the datasets are there */
+    struct rr_hash_tuning_store tuning; /* load and save NULL: nothing is kept. ctx borrowed */
 };
 #define RR_HASH_THREADS_MAX 256
-/* Makes cache and (see options) dataset, proves the backend against the light law on fixed inputs
- * (RR_ERR_DAMAGED when it is wrong), starts its threads at nice 19. Blocks: a dataset takes about
- * 30 to 60 s of one core per million items. *out owned by the caller; params and options copied.
- * Also RR_ERR_USAGE, RR_ERR_LIMIT, RR_ERR_MEMORY, RR_ERR_IO. */
+/* Makes the cache, opens the devices with their datasets (see options), proves each against the
+ * light law on fixed inputs, starts the threads at nice 19. A device that cannot be used or is
+ * wrong is left out and logged; when none is left the CPU searches, which can be refused only by
+ * RR_ERR_DAMAGED (it is wrong), RR_ERR_MEMORY or RR_ERR_IO. Blocks (but see light_first): one core
+ * makes a dataset of a million items in 3 to 60 s, a GPU in a fraction of a second. *out owned by
+ * the caller; params and options copied. RR_ERR_USAGE (a device that nobody knows, shares),
+ * RR_ERR_LIMIT (sizes, threads). */
 enum rr_err rr_hash_engine_new(struct rr_hash_engine **out, const struct rr_hash_params *params,
                                const struct rr_hash_options *options,
                                struct rr_fault *fault) RR_MUST_USE;
 /* Ends every job as RR_HASH_CANCELLED (callbacks run before it returns), joins the threads. Blocks
- * for a quantum. NULL is fine. Not from a callback; no other call on the engine may be in progress.
- */
+ * for a quantum; for 10 s when a device hangs, whose memory then stays with it. NULL is fine. Not
+ * from a callback; no other call on the engine may be in progress. */
 void rr_hash_engine_free(struct rr_hash_engine *engine);
-/* The engine's own light cache, borrowed for the engine's life. Any thread. */
+/* The light cache of the present epoch, borrowed until the second switch from now or the engine's
+ * end: who keeps it asks again after each switch. Any thread. */
 const struct rr_hash_light *rr_hash_engine_light(const struct rr_hash_engine *engine);
-/* Hashes per second over the last full second or more; 0 when idle. Any thread. */
+/* Hashes per second of all devices over the last full second or more; 0 when idle. Any thread. */
 uint64_t rr_hash_engine_rate(struct rr_hash_engine *engine);
-/* "cpu, dataset" or "cpu, light": static text. */
+/* "cpu, dataset", "cuda, dataset; cpu, light": the devices that search. Borrowed for the engine's
+ * life, and does not change: ask again. Any thread. */
 const char *rr_hash_engine_text(const struct rr_hash_engine *engine);
+/* Shares of time from now on, 1..100; 0: 100, above: 100. Any thread. */
+void rr_hash_engine_set_share(struct rr_hash_engine *engine, uint32_t cpu_percent,
+                              uint32_t gpu_percent);
+
+enum rr_hash_device_state {
+    RR_HASH_DEVICE_OFF = 0,   /* not asked for, or cannot be used: see why */
+    RR_HASH_DEVICE_PREPARING, /* opens, makes its dataset, proves itself */
+    RR_HASH_DEVICE_RUNNING,
+    RR_HASH_DEVICE_PAUSED, /* by rr_hash_device_pause */
+    RR_HASH_DEVICE_LOST,   /* failed or hung: starts again by itself, not without end */
+    RR_HASH_DEVICE_WRONG   /* disagreed with the light law: off until rr_hash_device_restart */
+};
+struct rr_hash_device_status {
+    struct rr_hash_device device;
+    enum rr_hash_device_state state;
+    char why[200]; /* of the state; empty while it runs */
+    char text[96]; /* "dataset, avx512"; empty: not prepared */
+    uint64_t hashes, quanta;
+    uint64_t accepted, rejected; /* results that the light law confirmed, refused */
+    uint64_t failed_checks;      /* proofs and samples that it refused, rejected results too */
+    uint64_t stale;              /* works whose job had ended by a switch of epochs */
+    uint64_t errors, restarts;
+    uint64_t rate;            /* hashes/s over the last full second or more */
+    uint64_t effective_rate;  /* hashes/s that its accepted results stand for, since it runs */
+    uint64_t last_quantum_us; /* how long the last one took */
+    uint32_t in_flight;       /* works */
+};
+/* The engine's devices, those left off too, at most max. Gives how many were written. Any thread.
+ */
+size_t rr_hash_engine_devices(struct rr_hash_engine *engine, struct rr_hash_device_status *out,
+                              size_t max);
+/* Takes no new work while paused; why is shown. why NULL: goes on. RR_ERR_NOTFOUND (no such
+ * device), RR_ERR_STATE (it does not run). Any thread. */
+enum rr_err rr_hash_device_pause(struct rr_hash_engine *engine, const char *id, const char *why,
+                                 struct rr_fault *fault);
+/* Closes, opens, prepares and proves a device again, whatever its state; its works move to others.
+ * Blocks for all of it. The errors of these; RR_ERR_NOTFOUND. Any thread, not from a callback. */
+enum rr_err rr_hash_device_restart(struct rr_hash_engine *engine, const char *id,
+                                   struct rr_fault *fault);
+/* Races the variants again, keeps and gives the winner. The device does not search meanwhile;
+ * blocks for 2 to 3 s. RR_ERR_NOTFOUND, RR_ERR_UNSUPPORTED (nothing to choose), RR_ERR_STATE. */
+enum rr_err rr_hash_device_tune(struct rr_hash_engine *engine, const char *id, char text[static 96],
+                                struct rr_fault *fault);
+
+/* Builds cache and datasets of the next epoch beside searching, where memory allows; a device that
+ * has none says so in the log and will prepare at the switch. Another next one is given up.
+ * Returns at once. Any thread. RR_ERR_LIMIT (sizes). */
+enum rr_err rr_hash_engine_prepare_next(struct rr_hash_engine *engine,
+                                        const struct rr_hash_params *params,
+                                        struct rr_fault *fault);
+/* True when what was asked by rr_hash_engine_prepare_next is there: the switch will not block. */
+bool rr_hash_engine_next_ready(struct rr_hash_engine *engine);
+/* From now on jobs and checks are of these params; those that wait end as RR_HASH_STALE, argmin
+ * with its best so far. A pointer swap when it was prepared, else blocks for cache and datasets.
+ * The params of the present epoch change nothing. Any thread, not from a callback. RR_ERR_LIMIT,
+ * RR_ERR_MEMORY (the old epoch stays). */
+enum rr_err rr_hash_engine_switch(struct rr_hash_engine *engine,
+                                  const struct rr_hash_params *params,
+                                  struct rr_fault *fault) RR_MUST_USE;
 
 enum rr_hash_kind {
     RR_HASH_TARGET = 1, /* stop at the lowest nonce that solves difficulty */
@@ -107,7 +188,8 @@ enum rr_hash_end {
     RR_HASH_NOTHING,   /* range or deadline done without a result */
     RR_HASH_CANCELLED, /* by rr_hash_cancel or rr_hash_engine_free; argmin still gives its best so
                           far */
-    RR_HASH_FAILED     /* the backend disagrees with the light law; the engine has stopped itself */
+    RR_HASH_FAILED,    /* no device is left that agrees with the light law */
+    RR_HASH_STALE      /* by rr_hash_engine_switch; argmin still gives its best so far */
 };
 struct rr_hash_result {
     uint64_t job_id;
@@ -123,7 +205,7 @@ struct rr_hash_result {
  * or frees; it may submit but not cancel or free, and must be short; its result is borrowed for the
  * call. job copied; ctx borrowed until done has run. *job_id (never 0) is written before done can
  * run. Any thread; does not block. RR_ERR_USAGE, RR_ERR_LIMIT (RR_HASH_JOBS_MAX wait), RR_ERR_STATE
- * (the engine has stopped itself). */
+ * (no device is left). */
 enum rr_err rr_hash_submit(struct rr_hash_engine *engine, uint64_t *job_id,
                            const struct rr_hash_job *job,
                            void (*done)(void *ctx, const struct rr_hash_result *result), void *ctx,
@@ -140,8 +222,9 @@ struct rr_hash_check {
     uint8_t mix[32];      /* written */
     uint8_t final_be[32]; /* written */
 };
-/* Computes mix and final of many by the engine's fastest way (the dataset where there is one), on
- * the calling thread. Any thread. RR_ERR_STATE when the engine has stopped itself. */
+/* Computes mix and final of many on the fastest device that runs: few on the calling thread by the
+ * CPU, many by a GPU, whose answers are sampled against the light law. Any thread, also during a
+ * switch: all by one epoch. RR_ERR_STATE when no device is left. */
 enum rr_err rr_hash_verify(struct rr_hash_engine *engine, struct rr_hash_check *checks,
                            size_t count, struct rr_fault *fault) RR_MUST_USE;
 #endif

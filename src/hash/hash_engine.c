@@ -636,3 +636,88 @@ enum rr_err rr_hash_verify(struct rr_hash_engine *engine, struct rr_hash_check *
     }
     return engine->backend->verify(engine->epoch, checks, count, fault);
 }
+
+/* ---- devices ------------------------------------------------------------------------------------
+ */
+size_t rr_hash_devices(struct rr_hash_device *out, size_t max)
+{
+    return hash_backend_cpu.list(out, max);
+}
+
+size_t rr_hash_engine_devices(struct rr_hash_engine *engine, struct rr_hash_device_status *out,
+                              size_t max)
+{
+    struct rr_hash_device device = {0};
+    if (max == 0 || engine->backend->list(&device, 1) == 0) {
+        return 0;
+    }
+    uint64_t rate = rr_hash_engine_rate(engine);
+    (void)pthread_mutex_lock(&engine->lock);
+    *out = (struct rr_hash_device_status){.device = device,
+                                          .state = engine->broken ? RR_HASH_DEVICE_WRONG
+                                                                  : RR_HASH_DEVICE_RUNNING,
+                                          .hashes = engine->hashes,
+                                          .rate = rate,
+                                          .effective_rate = rate};
+    (void)snprintf(out->text, sizeof out->text, "%s", engine->backend->text(engine->epoch));
+    (void)pthread_mutex_unlock(&engine->lock);
+    return 1;
+}
+
+void rr_hash_engine_set_share(struct rr_hash_engine *engine, uint32_t cpu_percent,
+                              uint32_t gpu_percent)
+{
+    (void)gpu_percent;
+    (void)pthread_mutex_lock(&engine->lock);
+    engine->share_percent = cpu_percent == 0 || cpu_percent > 100 ? 100 : cpu_percent;
+    (void)pthread_mutex_unlock(&engine->lock);
+}
+
+static enum rr_err no_such(const char *id, struct rr_fault *fault)
+{
+    return rr_fail(fault, RR_ERR_NOTFOUND, "no hash device %s that can do this", id);
+}
+
+enum rr_err rr_hash_device_pause(struct rr_hash_engine *engine, const char *id, const char *why,
+                                 struct rr_fault *fault)
+{
+    (void)engine;
+    (void)why;
+    return no_such(id, fault);
+}
+
+enum rr_err rr_hash_device_restart(struct rr_hash_engine *engine, const char *id,
+                                   struct rr_fault *fault)
+{
+    (void)engine;
+    return no_such(id, fault);
+}
+
+enum rr_err rr_hash_device_tune(struct rr_hash_engine *engine, const char *id, char text[static 96],
+                                struct rr_fault *fault)
+{
+    (void)engine;
+    (void)text;
+    return no_such(id, fault);
+}
+
+enum rr_err rr_hash_engine_prepare_next(struct rr_hash_engine *engine,
+                                        const struct rr_hash_params *params, struct rr_fault *fault)
+{
+    (void)engine;
+    return hash_params_check(params, fault);
+}
+
+bool rr_hash_engine_next_ready(struct rr_hash_engine *engine)
+{
+    (void)engine;
+    return false;
+}
+
+enum rr_err rr_hash_engine_switch(struct rr_hash_engine *engine,
+                                  const struct rr_hash_params *params, struct rr_fault *fault)
+{
+    (void)engine;
+    (void)params;
+    return rr_fail(fault, RR_ERR_UNSUPPORTED, "this engine keeps one epoch");
+}
