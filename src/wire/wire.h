@@ -11,4 +11,5 @@
 #include "wire/wire_hls.h"
 #include "wire/wire_media.h"
 #include "wire/wire_pay.h"
+#include "wire/wire_puzzle.h"
 #endif

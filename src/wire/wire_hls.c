@@ -156,6 +156,13 @@ static uint64_t target_duration_s(const struct rr_rendition *rendition)
 
 void rr_hls_media(struct rr_buf *out, const struct rr_rendition *rendition)
 {
+    rr_hls_media_puzzles(out, rendition, NULL, 0);
+}
+
+void rr_hls_media_puzzles(struct rr_buf *out, const struct rr_rendition *rendition,
+                          const struct rr_puzzle_entry *entries, uint32_t count)
+{
+    uint32_t next = 0;
     RR_CHECK(rendition->timescale > 0);
     rr_buf_format(
         out,
@@ -165,6 +172,10 @@ void rr_hls_media(struct rr_buf *out, const struct rr_rendition *rendition)
     for (uint32_t i = 0; i < rendition->segment_count; i++) {
         uint64_t ticks = rendition->segments[i].duration;
         uint64_t us = (ticks * 1000000 + rendition->timescale / 2) / rendition->timescale;
+        for (; next < count && entries[next].segment == i; next++) {
+            rr_puzzle_tag_text(out, &entries[next].contract_id, &entries[next].puzzle);
+            rr_write_u8(out, '\n');
+        }
         rr_buf_format(out, "#EXTINF:%llu.%06u,\nseg_%05u.m4s\n", (unsigned long long)(us / 1000000),
                       (unsigned)(us % 1000000), i);
     }

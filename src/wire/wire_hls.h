@@ -2,7 +2,7 @@
 /* HLS playlists (RFC 8216bis, version 7, fMP4) as a view of a manifest. Enter by wire.h. */
 #ifndef RR_WIRE_HLS_H
 #define RR_WIRE_HLS_H
-#include "wire/wire_media.h"
+#include "wire/wire_puzzle.h"
 
 /* Appends the multivariant playlist: video renditions highest first with BANDWIDTH,
  * AVERAGE-BANDWIDTH, CODECS (video and audio), RESOLUTION, FRAME-RATE, VIDEO-RANGE; audio as a
@@ -12,6 +12,10 @@ void rr_hls_master(struct rr_buf *out, const struct rr_manifest *manifest);
 /* Appends the media playlist of one rendition: EXT-X-MAP "init.mp4", segments "seg_%05u.m4s", VOD,
  * ENDLIST. */
 void rr_hls_media(struct rr_buf *out, const struct rr_rendition *rendition);
+/* The same with a tag before each segment that carries puzzles. entries: of this rendition alone,
+ * rising by segment; those of segments that do not exist are left out. */
+void rr_hls_media_puzzles(struct rr_buf *out, const struct rr_rendition *rendition,
+                          const struct rr_puzzle_entry *entries, uint32_t count);
 /* Splits "master.m3u8", "<name>/index.m3u8", "<name>/init.mp4", "<name>/seg_NNNNN.m4s". */
 enum rr_hls_kind { RR_HLS_MASTER, RR_HLS_MEDIA, RR_HLS_INIT, RR_HLS_SEGMENT };
 struct rr_hls_ref {

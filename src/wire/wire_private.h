@@ -46,6 +46,9 @@ void wire_read_object(struct rr_reader *reader, struct rr_object *out);
 void wire_write_certificate(struct rr_buf *out, const struct rr_certificate *certificate,
                             bool with_signature);
 void wire_read_certificate(struct rr_reader *reader, struct rr_certificate *out);
+/* RR_ERR_TRUST when the puzzle's prefix is not that of the contract's id. */
+enum rr_err wire_puzzle_fits(const struct rr_puzzle *puzzle, const struct rr_hash32 *contract_id,
+                             struct rr_fault *fault) RR_MUST_USE;
 /* Fails the reader. */
 void wire_refuse(struct rr_reader *reader);
 

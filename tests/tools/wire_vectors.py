@@ -232,6 +232,51 @@ def certificate_set():
     return out
 
 
+def puzzle(segment_id=None, contract_id=None):
+    """Its difficulty is a mantissa with its top bit and an exponent."""
+    kind, prize, mantissa, exponent = number(1, 2), coin(), number(2**31, U32), number(0, 224)
+    difficulty = le(1, 4) + b"\0" if kind == 2 else le(mantissa, 4) + le(exponent, 1)
+    rand = octets(16)
+    return V + bytes([kind]) + prize + difficulty + rand + (segment_id[:16] if segment_id else octets(16)) + (
+        contract_id[:16] if contract_id else octets(16))
+
+
+def puzzle_list():
+    out = V + octets(32) + le(3, 4)
+    for i in range(3):
+        contract = octets(32)
+        out += le(0, 2) + le(7 + i // 2, 4) + contract + puzzle(None, contract)
+    return out
+
+
+def puzzle_claim():
+    chain_id, contract, resource, rendition_index = u32(), octets(32), octets(32), u16(0, 31)
+    out = V + chain_id + contract + resource + rendition_index + u32(0, 65535)
+    digest = octets(32)
+    kind_of_puzzle = puzzle(digest, contract)
+    out += digest + kind_of_puzzle
+    digests["puzzle_claim_id"] = hashed("rr.puzzle.v1", out)
+    out += octets(32) + octets(32)
+    nonce = u64()
+    out += le(0, 8) if kind_of_puzzle[1] == 2 else nonce
+    digests["puzzle_claim"] = hashed("rr.pzclaim.v1", out)
+    return out + octets(64)
+
+
+def puzzle_box():
+    times = [number(1, U32), number(0, U64), number(0, U32), number(0, U32)]
+    contract = octets(32)
+    inside = b"\x01\0\0\0" + struct.pack(">IQII", *times) + b"urn:reelrig:puzzle\0" + contract.hex().encode() + b"\0"
+    inside += puzzle(None, contract)
+    return struct.pack(">I", len(inside) + 8) + b"emsg" + inside
+
+
+def puzzle_tag():
+    contract = octets(32)
+    return b"#EXT-X-REELRIG-PUZZLE:CONTRACT=0x%s,PUZZLE=0x%s" % (
+        contract.hex().upper().encode(), puzzle(None, contract).hex().upper().encode())
+
+
 def bech32m(prefix, data):
     """BIP 350 over the five-bit groups of data."""
     bits = int.from_bytes(data, "big")
@@ -278,6 +323,8 @@ FORMATS = {
     "certificate_set": certificate_set,
     "session_request": lambda: V + octets(32) + octets(32) + voucher() + le(5, 4) + octets(5),
     "session_answer": lambda: V + octets(16) + u32() + coin() + u32(),
+    "puzzle": puzzle, "puzzle_list": puzzle_list, "puzzle_claim": puzzle_claim, "puzzle_box": puzzle_box,
+    "puzzle_tag": puzzle_tag,
     "puzzle_offer": lambda: b"height=%d, block=%s, s=%d, d=%d" % (
         number(0, U64), octets(32).hex().encode(), number(0, U32), number(0, U32)),
     "payment_header": lambda: b"session=%s, depth=%d, preimage=%s" % (

@@ -45,6 +45,22 @@ RECODE_FLAT(certificate, rr_certificate)
 RECODE_OWNING(certificate_set, rr_certificate_set)
 RECODE_OWNING(session_request, rr_session_request)
 RECODE_FLAT(session_answer, rr_session_answer)
+RECODE_FLAT(puzzle, rr_puzzle)
+RECODE_FLAT(puzzle_box, rr_puzzle_box)
+RECODE_FLAT(puzzle_claim, rr_puzzle_claim)
+RECODE_OWNING(puzzle_list, rr_puzzle_list)
+
+static inline enum rr_err recode_puzzle_tag(struct rr_buf *out, struct rr_slice bytes,
+                                            struct rr_fault *fault)
+{
+    struct rr_hash32 contract_id;
+    struct rr_puzzle puzzle;
+    enum rr_err err = rr_puzzle_tag_parse(&contract_id, &puzzle, bytes, fault);
+    if (err == RR_OK) {
+        rr_puzzle_tag_text(out, &contract_id, &puzzle);
+    }
+    return err;
+}
 
 static inline enum rr_err recode_pot_leaves(struct rr_buf *out, struct rr_slice bytes,
                                             struct rr_fault *fault)

@@ -3,6 +3,7 @@
 #ifndef UNIT_WIRE_FORMATS_H
 #define UNIT_WIRE_FORMATS_H
 #include "make_more.h"
+#include "make_puzzle.h"
 
 #define WRITE_FLAT(name, type, make)                                                               \
     static inline void write_##name(struct source *s, struct rr_buf *out)                          \
@@ -17,6 +18,29 @@ WRITE_FLAT(object, rr_object, make_object)
 WRITE_FLAT(job_spec, rr_job_spec, make_job_spec)
 WRITE_FLAT(pot_answer, rr_pot_answer, make_answer)
 WRITE_FLAT(certificate, rr_certificate, make_certificate)
+WRITE_FLAT(puzzle_box, rr_puzzle_box, make_puzzle_box)
+WRITE_FLAT(puzzle_claim, rr_puzzle_claim, make_puzzle_claim)
+
+static inline void write_puzzle(struct source *s, struct rr_buf *out)
+{
+    struct rr_puzzle puzzle = make_puzzle(s, NULL, NULL);
+    rr_puzzle_encode(out, &puzzle);
+}
+
+static inline void write_puzzle_tag(struct source *s, struct rr_buf *out)
+{
+    struct rr_hash32 contract_id;
+    make_field(s, contract_id);
+    struct rr_puzzle puzzle = make_puzzle(s, NULL, &contract_id);
+    rr_puzzle_tag_text(out, &contract_id, &puzzle);
+}
+
+static inline void write_puzzle_list(struct source *s, struct rr_buf *out)
+{
+    struct rr_puzzle_list list = make_puzzle_list(s);
+    rr_puzzle_list_encode(out, &list);
+    rr_puzzle_list_clear(&list);
+}
 
 static inline void write_tx(struct source *s, struct rr_buf *out)
 {
@@ -149,19 +173,24 @@ struct format {
     const char *corpus; /* fuzz_<corpus>.c */
     void (*write)(struct source *s, struct rr_buf *out);
     recode_fn *recode;
-    bool text; /* a shorter form may be a value too */
+    bool text;         /* a shorter form may be a value too */
+    size_t version_at; /* of the version byte, which is 1 */
 };
 #define FORMAT(name)                                                                               \
     {                                                                                              \
-#name, #name, write_##name, recode_##name, false                                           \
+#name, #name, write_##name, recode_##name, false, 0                                        \
     }
 #define FORMAT_TEXT(name)                                                                          \
     {                                                                                              \
-#name, #name, write_##name, recode_##name, true                                            \
+#name, #name, write_##name, recode_##name, true, 0                                         \
     }
 #define FORMAT_TX(name)                                                                            \
     {                                                                                              \
-#name, "tx", write_##name, recode_tx, false                                                \
+#name, "tx", write_##name, recode_tx, false, 0                                             \
+    }
+#define FORMAT_BOX(name)                                                                           \
+    {                                                                                              \
+#name, #name, write_##name, recode_##name, false, 8                                        \
     }
 static const struct format formats[] = {
     FORMAT(genesis),
@@ -187,6 +216,11 @@ static const struct format formats[] = {
     FORMAT(certificate_set),
     FORMAT(session_request),
     FORMAT(session_answer),
+    FORMAT(puzzle),
+    FORMAT(puzzle_list),
+    FORMAT(puzzle_claim),
+    FORMAT_BOX(puzzle_box),
+    FORMAT_TEXT(puzzle_tag),
     FORMAT_TEXT(puzzle_offer),
     FORMAT_TEXT(payment_header),
     FORMAT_TEXT(offer),

@@ -147,6 +147,32 @@ static void test_certificates(void **state)
     rr_certificate_set_clear(&set);
 }
 
+/* The claim's digest has no door of its own either. */
+static void test_puzzle_claim(void **state)
+{
+    (void)state;
+    struct rr_buf bytes = {0};
+    struct rr_hash32 hash;
+    struct source s = fixed();
+    struct rr_puzzle_claim claim = make_puzzle_claim(&s);
+    rr_puzzle_id(&hash, &claim);
+    assert_kept(&hash, "puzzle_claim_id");
+    rr_puzzle_claim_encode(&bytes, &claim);
+    rr_hash(&hash, "rr.pzclaim.v1", rr_slice_of(bytes.ptr, bytes.len - 64));
+    assert_kept(&hash, "puzzle_claim");
+    struct rr_seckey *key = rr_seckey_new();
+    rr_puzzle_claim_sign(&claim, key);
+    bytes.len = 0;
+    rr_puzzle_claim_encode(&bytes, &claim);
+    rr_hash(&hash, "rr.pzclaim.v1", rr_slice_of(bytes.ptr, bytes.len - 64));
+    assert_true(rr_verify(&claim.signature, &claim.viewer, &hash));
+    assert_true(rr_puzzle_claim_verify(&claim));
+    claim.nonce ^= 1;
+    assert_false(rr_puzzle_claim_verify(&claim));
+    rr_seckey_free(key);
+    rr_buf_clear(&bytes);
+}
+
 int main(void)
 {
     rr_crypto_init();
@@ -156,6 +182,7 @@ int main(void)
         {"object, job, leaf", test_media, NULL, NULL, NULL},
         {"manifest", test_manifest, NULL, NULL, NULL},
         {"certificate and the leaf of a set", test_certificates, NULL, NULL, NULL},
+        {"puzzle claim and the name of its puzzle", test_puzzle_claim, NULL, NULL, NULL},
     };
     return cmocka_run_group_tests_name("wire digests", tests, NULL, NULL);
 }

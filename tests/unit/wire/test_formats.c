@@ -132,7 +132,7 @@ static void test_versions(void **state)
         struct rr_buf bytes = {0};
         formats[f].write(&s, &bytes);
         for (unsigned version = 0; version < 256 && !formats[f].text; version++) {
-            bytes.ptr[0] = (uint8_t)version;
+            bytes.ptr[formats[f].version_at] = (uint8_t)version;
             try_bytes(&formats[f], bytes.ptr, bytes.len, version == 1, version);
         }
         rr_buf_clear(&bytes);
@@ -161,6 +161,7 @@ static const struct counted counted[] = {
     {"session_request", 1 + 32 + 32 + 189, 4, RR_SESSION_REQUEST_MAX, 5},
     {"job_spec", 1 + 4 + 32 + 32 + 8 + 5 + 2 + 4 + 4, 1, RR_RUNGS_MAX, 3},
     {"manifest", 1 + 4 + 32 + 32 + 8 + 1 + 4 + 5 + 8 + 4 + 32 + 32 + 4, 4, RR_OBJECTS_MAX, 2},
+    {"puzzle_list", 1 + 32, 4, RR_PUZZLES_MAX, 3},
 };
 
 static const struct format *find(const char *name)
