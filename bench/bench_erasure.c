@@ -14,6 +14,7 @@
 #include "bench/bench.h"
 #include "bench/bench_rows.h"
 #include "blake3/blake3.h"
+#include "cpu/cpu.h"
 #include "storage/storage.h"
 #include <fcntl.h>
 #include <stdlib.h>
@@ -402,7 +403,7 @@ enum rr_err rr_bench_erasure(struct rr_buf *out, bool json)
     struct rr_fault fault = {0};
 #define ROW(what, peer)                                                                            \
     {                                                                                              \
-        .name = (what), .variant = "plain", .unit = "B/s", .limit_name = (peer),                   \
+        .name = (what), .variant = rr_cpu_text(), .unit = "B/s", .limit_name = (peer),             \
         .runs = BENCH_RUNS                                                                         \
     }
     struct bench_row rows[] = {

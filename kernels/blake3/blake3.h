@@ -44,6 +44,8 @@ void rr_blake3_chunk_cvs(uint8_t *out, const void *data, size_t len, uint64_t fi
  * chunks holds the largest power of two below n. out may be left or right. Any thread. */
 void rr_blake3_parent_cv(uint8_t out[static 32], const uint8_t left[static 32],
                          const uint8_t right[static 32], const uint8_t *key);
+/* Parents of `count` pairs of neighbours: 64 B in and 32 B out for each; out may be nodes. */
+void rr_blake3_parent_cvs(uint8_t *out, const uint8_t *nodes, size_t count, const uint8_t *key);
 void rr_blake3_parent_root(uint8_t out[static 32], const uint8_t left[static 32],
                            const uint8_t right[static 32], const uint8_t *key);
 #endif

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The plain law. Nearly all time goes into hash_chunks, where chunks are independent of each other:
- * a variant for wide registers replaces that function alone. */
+/* The plain law. Nearly all time goes into chunks, which are independent of each other: several
+ * whole ones go to a variant for wide registers where there is one (blake3_kernel.h). */
 #include "blake3/blake3.h"
+#include "blake3/blake3_kernel.h"
 #include <string.h>
 
-/* Flags of a compression. [BLAKE3 2.2, table 3] */
-enum {
-    CHUNK_START = 1,
-    CHUNK_END = 2,
-    PARENT = 4,
-    ROOT = 8,
-    KEYED_HASH = 16,
-};
-
-#define CHUNKS_AT_ONCE 16 /* lanes of the widest registers that a variant would use */
+#define CHUNKS_AT_ONCE 16 /* lanes of the widest registers that a variant uses */
 
 static const uint32_t iv[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -97,13 +89,14 @@ static void compress(uint32_t cv[static 8], const uint8_t *block, uint32_t len, 
     }
 }
 
-/* A chunk of 0 to 1024 bytes; last: flags of its last block beside CHUNK_END. [BLAKE3 2.4] */
+/* A chunk of 0 to 1024 bytes; last: flags of its last block beside BLAKE3_CHUNK_END. [BLAKE3 2.4]
+ */
 static void hash_chunk(uint8_t *out, const uint8_t *data, size_t len, uint64_t index,
                        const uint32_t key[static 8], uint32_t mode, uint32_t last)
 {
     uint32_t cv[8];
     memcpy(cv, key, 32);
-    uint32_t flags = mode | CHUNK_START;
+    uint32_t flags = mode | BLAKE3_CHUNK_START;
     for (; len > RR_BLAKE3_BLOCK_BYTES; len -= RR_BLAKE3_BLOCK_BYTES) {
         compress(cv, data, RR_BLAKE3_BLOCK_BYTES, index, flags);
         data += RR_BLAKE3_BLOCK_BYTES;
@@ -113,7 +106,7 @@ static void hash_chunk(uint8_t *out, const uint8_t *data, size_t len, uint64_t i
     if (len > 0) {
         memcpy(block, data, len);
     }
-    compress(cv, block, (uint32_t)len, index, flags | CHUNK_END | last);
+    compress(cv, block, (uint32_t)len, index, flags | BLAKE3_CHUNK_END | last);
     store_words(out, cv);
 }
 
@@ -125,7 +118,7 @@ static void hash_parent(uint8_t *out, const uint8_t *left, const uint8_t *right,
     memcpy(block, left, 32);
     memcpy(block + 32, right, 32);
     memcpy(cv, key, 32);
-    compress(cv, block, RR_BLAKE3_BLOCK_BYTES, 0, flags | PARENT);
+    compress(cv, block, RR_BLAKE3_BLOCK_BYTES, 0, flags | BLAKE3_PARENT);
     store_words(out, cv);
 }
 
@@ -137,20 +130,49 @@ static uint32_t take_key(uint32_t words[static 8], const uint8_t *key)
         return 0;
     }
     load_words(words, key);
-    return KEYED_HASH;
+    return BLAKE3_KEYED_HASH;
 }
 
 /* Chaining values of all chunks of len bytes, none of them the root. */
 static void hash_chunks(uint8_t *out, const uint8_t *data, size_t len, uint64_t first,
                         const uint32_t key[static 8], uint32_t mode)
 {
+    const struct blake3_kernel *kernel = blake3_kernel();
     while (len > 0) {
-        size_t take = len < RR_BLAKE3_CHUNK_BYTES ? len : RR_BLAKE3_CHUNK_BYTES;
-        hash_chunk(out, data, take, first, key, mode, 0);
-        out += 32;
+        size_t chunks = 1;
+        if (kernel != NULL && len >= 2 * RR_BLAKE3_CHUNK_BYTES) {
+            chunks = len / RR_BLAKE3_CHUNK_BYTES;
+            chunks = chunks < kernel->lanes ? chunks : kernel->lanes;
+            kernel->chunks(out, data, chunks, first, key, mode);
+        } else {
+            hash_chunk(out, data, len < RR_BLAKE3_CHUNK_BYTES ? len : RR_BLAKE3_CHUNK_BYTES, first,
+                       key, mode, 0);
+        }
+        size_t take = chunks * RR_BLAKE3_CHUNK_BYTES;
+        take = take < len ? take : len;
+        out += 32 * chunks;
         data += take;
         len -= take;
-        first++;
+        first += chunks;
+    }
+}
+
+/* Parents of `count` pairs of neighbours, none of them the root. */
+static void hash_parents(uint8_t *out, const uint8_t *nodes, size_t count,
+                         const uint32_t key[static 8], uint32_t mode)
+{
+    const struct blake3_kernel *kernel = blake3_kernel();
+    while (count > 0) {
+        size_t pairs = 1;
+        if (kernel != NULL && count > 1) {
+            pairs = count < kernel->lanes ? count : kernel->lanes;
+            kernel->parents(out, nodes, pairs, key, mode);
+        } else {
+            hash_parent(out, nodes, nodes + 32, key, mode);
+        }
+        out += 32 * pairs;
+        nodes += 64 * pairs;
+        count -= pairs;
     }
 }
 
@@ -170,12 +192,19 @@ void rr_blake3_parent_cv(uint8_t out[static 32], const uint8_t left[static 32],
     hash_parent(out, left, right, words, mode);
 }
 
+void rr_blake3_parent_cvs(uint8_t *out, const uint8_t *nodes, size_t count, const uint8_t *key)
+{
+    uint32_t words[8];
+    uint32_t mode = take_key(words, key);
+    hash_parents(out, nodes, count, words, mode);
+}
+
 void rr_blake3_parent_root(uint8_t out[static 32], const uint8_t left[static 32],
                            const uint8_t right[static 32], const uint8_t *key)
 {
     uint32_t words[8];
     uint32_t mode = take_key(words, key);
-    hash_parent(out, left, right, words, mode | ROOT);
+    hash_parent(out, left, right, words, mode | BLAKE3_ROOT);
 }
 
 static void init(struct rr_blake3_hasher *hasher, const uint8_t *key)
@@ -196,13 +225,14 @@ void rr_blake3_init_keyed(struct rr_blake3_hasher *hasher, const uint8_t key[sta
     init(hasher, key);
 }
 
-/* Puts the value of the next whole chunk on the stack, after merging the subtrees that it
- * completes: one for each trailing zero bit of the new count. Called only when more input follows,
- * so that no node merged here can be the root. [BLAKE3 5.1.2] */
-static void push(struct rr_blake3_hasher *hasher, uint8_t cv[static 32])
+/* Puts the node above the next `size` whole chunks (a power of two, and a divisor of those before)
+ * on the stack, after merging the subtrees that it completes: one for each trailing zero bit of the
+ * new count in units of size. Called only when more input follows, so that no node merged here can
+ * be the root. [BLAKE3 5.1.2] */
+static void push(struct rr_blake3_hasher *hasher, uint8_t cv[static 32], size_t size)
 {
-    hasher->chunks++;
-    for (uint64_t count = hasher->chunks; count % 2 == 0; count /= 2) {
+    hasher->chunks += size;
+    for (uint64_t count = hasher->chunks / size; count % 2 == 0; count /= 2) {
         hasher->depth--;
         hash_parent(cv, hasher->stack[hasher->depth], cv, hasher->key, hasher->mode);
     }
@@ -213,11 +243,17 @@ static void push(struct rr_blake3_hasher *hasher, uint8_t cv[static 32])
 /* `count` whole chunks that more input follows. */
 static void push_chunks(struct rr_blake3_hasher *hasher, const uint8_t *data, size_t count)
 {
-    uint8_t cvs[CHUNKS_AT_ONCE][32];
-    hash_chunks(cvs[0], data, count * RR_BLAKE3_CHUNK_BYTES, hasher->chunks, hasher->key,
+    uint8_t nodes[CHUNKS_AT_ONCE][32];
+    size_t left = count, size = 1;
+    hash_chunks(nodes[0], data, count * RR_BLAKE3_CHUNK_BYTES, hasher->chunks, hasher->key,
                 hasher->mode);
-    for (size_t i = 0; i < count; i++) {
-        push(hasher, cvs[i]);
+    if (count == CHUNKS_AT_ONCE && hasher->chunks % CHUNKS_AT_ONCE == 0) {
+        for (; left > 1; left /= 2, size *= 2) {
+            hash_parents(nodes[0], nodes[0], left / 2, hasher->key, hasher->mode);
+        }
+    }
+    for (size_t i = 0; i < left; i++) {
+        push(hasher, nodes[i], size);
     }
 }
 
@@ -250,9 +286,10 @@ void rr_blake3_final(const struct rr_blake3_hasher *hasher, uint8_t out[static 3
 {
     uint8_t cv[32];
     hash_chunk(cv, hasher->chunk, hasher->filled, hasher->chunks, hasher->key, hasher->mode,
-               hasher->depth == 0 ? ROOT : 0);
+               hasher->depth == 0 ? BLAKE3_ROOT : 0);
     for (uint32_t i = hasher->depth; i > 0; i--) {
-        hash_parent(cv, hasher->stack[i - 1], cv, hasher->key, hasher->mode | (i == 1 ? ROOT : 0));
+        hash_parent(cv, hasher->stack[i - 1], cv, hasher->key,
+                    hasher->mode | (i == 1 ? BLAKE3_ROOT : 0));
     }
     memcpy(out, cv, 32);
 }

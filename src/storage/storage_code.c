@@ -103,9 +103,7 @@ void storage_strip_node(struct rr_hash32 *out, const uint8_t *strip, uint64_t in
     uint8_t nodes[CHUNKS_PER_STRIP][32];
     rr_blake3_chunk_cvs(nodes[0], strip, RR_STRIP_BYTES, index * CHUNKS_PER_STRIP, NULL);
     for (size_t count = CHUNKS_PER_STRIP; count > 1; count /= 2) {
-        for (size_t i = 0; i < count / 2; i++) {
-            rr_blake3_parent_cv(nodes[i], nodes[2 * i], nodes[2 * i + 1], NULL);
-        }
+        rr_blake3_parent_cvs(nodes[0], nodes[0], count / 2, NULL);
     }
     memcpy(out->bytes, nodes[0], 32);
 }

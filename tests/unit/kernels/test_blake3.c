@@ -2,6 +2,7 @@
 #include "vectors.h"
 
 #include "blake3/blake3.h"
+#include "cpu/cpu.h"
 #include "kcheck/kcheck.h"
 
 #define INPUT_MAX 1048577
@@ -101,9 +102,13 @@ static void final_may_be_asked_at_any_time(void **state)
     }
 }
 
+static uint32_t features; /* of the variant that is looked at */
+
 static void law(uint8_t *out, const uint8_t *in, size_t len)
 {
+    rr_cpu_narrow(0);
     rr_blake3(out, in, len);
+    rr_cpu_narrow(features);
 }
 
 static void pieces(uint8_t *out, const uint8_t *in, size_t len, struct rr_kcheck_random *random)
@@ -119,9 +124,41 @@ static void pieces(uint8_t *out, const uint8_t *in, size_t len, struct rr_kcheck
     rr_blake3_final(&hasher, out);
 }
 
+#define FIRST (UINT64_C(0xfffffff8)) /* the upper half of the counter begins among the lanes */
+
 static void chunks_law(uint8_t *out, const uint8_t *in, size_t len)
 {
-    rr_blake3_chunk_cvs(out, in, len, 5, key);
+    rr_cpu_narrow(0);
+    rr_blake3_chunk_cvs(out, in, len, FIRST, key);
+    rr_cpu_narrow(features);
+}
+
+static void chunks_at_once(uint8_t *out, const uint8_t *in, size_t len,
+                           struct rr_kcheck_random *random)
+{
+    (void)random;
+    rr_blake3_chunk_cvs(out, in, len, FIRST, key);
+}
+
+static void parents_law(uint8_t *out, const uint8_t *in, size_t len)
+{
+    memset(out, 0, (len + 63) / 64 * 32);
+    for (size_t i = 0; i < len / 64; i++) {
+        rr_cpu_narrow(0);
+        rr_blake3_parent_cv(out + 32 * i, in + 64 * i, in + 64 * i + 32, key);
+        rr_cpu_narrow(features);
+    }
+}
+
+static void parents_at_once(uint8_t *out, const uint8_t *in, size_t len,
+                            struct rr_kcheck_random *random)
+{
+    uint8_t nodes[64 * 64];
+    (void)random;
+    memset(out, 0, (len + 63) / 64 * 32);
+    memcpy(nodes, in, len);
+    rr_blake3_parent_cvs(nodes, nodes, len / 64, key); /* in place */
+    memcpy(out, nodes, len / 64 * 32);
 }
 
 static void chunks_one_by_one(uint8_t *out, const uint8_t *in, size_t len,
@@ -130,7 +167,7 @@ static void chunks_one_by_one(uint8_t *out, const uint8_t *in, size_t len,
     (void)random;
     for (size_t at = 0; at < len; at += 1024) {
         rr_blake3_chunk_cvs(out + at / 1024 * 32, in + at, len - at < 1024 ? len - at : 1024,
-                            5 + at / 1024, key);
+                            FIRST + at / 1024, key);
     }
 }
 
@@ -147,27 +184,65 @@ static void run(const struct rr_kcheck *check, unsigned rounds)
     }
 }
 
-static void pieces_give_the_root_of_the_whole(void **state)
+static void check_kernel(uint32_t wanted)
 {
-    (void)state;
-    const struct rr_kcheck check = {.name = "blake3 in pieces",
-                                    .law = law,
-                                    .variant = pieces,
-                                    .len_max = 70000,
-                                    .out_bytes = 32};
-    run(&check, 500);
+    unsigned rounds = getenv("RR_SHORT") != NULL ? 100 : 2000;
+    features = UINT32_MAX;
+    rr_cpu_narrow(wanted);
+    if (rr_cpu_features() != wanted) {
+        rr_cpu_narrow(UINT32_MAX);
+        print_message("this processor has no such registers\n");
+        skip();
+    }
+    features = wanted;
+    const struct rr_kcheck checks[] = {
+        {.name = "blake3 in pieces",
+         .law = law,
+         .variant = pieces,
+         .len_max = 70000,
+         .out_bytes = 32},
+        {.name = "blake3 chunk values, one by one",
+         .law = chunks_law,
+         .variant = chunks_one_by_one,
+         .len_max = 40000,
+         .out_per_chunk = 32,
+         .chunk_bytes = 1024},
+        {.name = "blake3 chunk values at once",
+         .law = chunks_law,
+         .variant = chunks_at_once,
+         .len_max = 40000,
+         .out_per_chunk = 32,
+         .chunk_bytes = 1024},
+        {.name = "blake3 parents",
+         .law = parents_law,
+         .variant = parents_at_once,
+         .len_max = 4096,
+         .out_per_chunk = 32,
+         .chunk_bytes = 64},
+    };
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+        run(&checks[i], rounds);
+    }
+    assert_int_equal(each_row("blake3.txt", "blake3", check_row), 39);
+    rr_cpu_narrow(UINT32_MAX);
 }
 
-static void chunk_values_do_not_depend_on_the_call(void **state)
+static void the_law_alone_holds(void **state)
 {
     (void)state;
-    const struct rr_kcheck check = {.name = "blake3 chunk values",
-                                    .law = chunks_law,
-                                    .variant = chunks_one_by_one,
-                                    .len_max = 40000,
-                                    .out_per_chunk = 32,
-                                    .chunk_bytes = 1024};
-    run(&check, 300);
+    check_kernel(0);
+}
+
+static void eight_lanes_equal_the_law(void **state)
+{
+    (void)state;
+    check_kernel(RR_CPU_AVX2);
+}
+
+static void sixteen_lanes_equal_the_law(void **state)
+{
+    (void)state;
+    check_kernel(RR_CPU_AVX2 | RR_CPU_AVX512);
 }
 
 int main(void)
@@ -176,8 +251,9 @@ int main(void)
         cmocka_unit_test(roots_equal_the_vectors),
         cmocka_unit_test(tree_of_chunk_values_has_the_same_root),
         cmocka_unit_test(final_may_be_asked_at_any_time),
-        cmocka_unit_test(pieces_give_the_root_of_the_whole),
-        cmocka_unit_test(chunk_values_do_not_depend_on_the_call),
+        cmocka_unit_test(the_law_alone_holds),
+        cmocka_unit_test(eight_lanes_equal_the_law),
+        cmocka_unit_test(sixteen_lanes_equal_the_law),
     };
     return cmocka_run_group_tests(tests, make_input, NULL);
 }

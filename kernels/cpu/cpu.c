@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cpu/cpu.h"
+#include <stdatomic.h>
+
+#define LOOKED 0x80000000u /* beside the features once the processor has been asked */
+
+static _Atomic uint32_t found;
+static _Atomic uint32_t allowed = UINT32_MAX;
+
+#if defined(__x86_64__)
+static uint32_t look(void)
+{
+    __builtin_cpu_init(); /* also asks the system whether it saves the wide registers */
+    uint32_t features = __builtin_cpu_supports("avx2") ? RR_CPU_AVX2 : 0;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+        features |= RR_CPU_AVX512;
+    }
+    return features;
+}
+#else
+static uint32_t look(void)
+{
+    return 0;
+}
+#endif
+
+uint32_t rr_cpu_features(void)
+{
+    uint32_t features = atomic_load_explicit(&found, memory_order_relaxed);
+    if (features == 0) {
+        features = look() | LOOKED; /* the same for every thread that comes here */
+        atomic_store_explicit(&found, features, memory_order_relaxed);
+    }
+    return features & ~LOOKED & atomic_load_explicit(&allowed, memory_order_relaxed);
+}
+
+void rr_cpu_narrow(uint32_t mask)
+{
+    atomic_store_explicit(&allowed, mask, memory_order_relaxed);
+}
+
+const char *rr_cpu_text(void)
+{
+    uint32_t features = rr_cpu_features();
+    return (features & RR_CPU_AVX512) != 0 ? "avx512"
+           : (features & RR_CPU_AVX2) != 0 ? "avx2"
+                                           : "plain";
+}

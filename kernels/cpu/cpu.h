@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the processor can run, for kernels that have variants: each chooses its best one out of this
+ * mask, which configuration and tests can narrow. */
+#ifndef RR_CPU_H
+#define RR_CPU_H
+#include <stdint.h>
+
+enum rr_cpu_feature {
+    RR_CPU_AVX2 = 1,
+    RR_CPU_AVX512 = 2, /* F, BW, DQ and VL */
+};
+
+/* Features of this processor that the system has switched on and rr_cpu_narrow has left. Any
+ * thread. */
+uint32_t rr_cpu_features(void);
+/* From now on at most the features in `mask`; UINT32_MAX: all there are. Kernels look at each call,
+ * so that a narrowing holds at once; any thread. */
+void rr_cpu_narrow(uint32_t mask);
+/* "avx512", "avx2" or "plain": what kernels choose now, for reports. Static. */
+const char *rr_cpu_text(void);
+#endif
