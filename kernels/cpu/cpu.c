@@ -5,13 +5,17 @@
 #define LOOKED 0x80000000u /* beside the features once the processor has been asked */
 
 static _Atomic uint32_t found;
-static _Atomic uint32_t allowed = UINT32_MAX;
+static _Atomic uint32_t allowed = RR_CPU_ALL;
 
 #if defined(__x86_64__)
 static uint32_t look(void)
 {
     __builtin_cpu_init(); /* also asks the system whether it saves the wide registers */
-    uint32_t features = __builtin_cpu_supports("avx2") ? RR_CPU_AVX2 : 0;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi") ||
+        !__builtin_cpu_supports("bmi2")) {
+        return 0;
+    }
+    uint32_t features = RR_CPU_AVX2;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         features |= RR_CPU_AVX512;

@@ -5,15 +5,14 @@
 #define RR_CPU_H
 #include <stdint.h>
 
-enum rr_cpu_feature {
-    RR_CPU_AVX2 = 1,
-    RR_CPU_AVX512 = 2, /* F, BW, DQ and VL */
-};
+#define RR_CPU_AVX2   1u /* AVX2, BMI1 and BMI2 */
+#define RR_CPU_AVX512 2u /* AVX-512 F, BW, DQ and VL, and all of RR_CPU_AVX2 */
+#define RR_CPU_ALL    UINT32_MAX
 
 /* Features of this processor that the system has switched on and rr_cpu_narrow has left. Any
  * thread. */
 uint32_t rr_cpu_features(void);
-/* From now on at most the features in `mask`; UINT32_MAX: all there are. Kernels look at each call,
+/* From now on at most the features in `mask`; RR_CPU_ALL: all there are. Kernels look at each call,
  * so that a narrowing holds at once; any thread. */
 void rr_cpu_narrow(uint32_t mask);
 /* "avx512", "avx2" or "plain": what kernels choose now, for reports. Static. */
