@@ -227,4 +227,13 @@ struct rr_hash_check {
  * switch: all by one epoch. RR_ERR_STATE when no device is left. */
 enum rr_err rr_hash_verify(struct rr_hash_engine *engine, struct rr_hash_check *checks,
                            size_t count, struct rr_fault *fault) RR_MUST_USE;
+/* Item `index` of the dataset by the plain C law, about 10 us; index < 2^31, also beyond the
+ * dataset's own end. Any thread. */
+void rr_hash_light_item(const struct rr_hash_light *light, uint32_t index,
+                        uint8_t item[static 128]);
+
+/* The rest of the door: sensors, guards, tuning. */
+#include "hash/hash_guard.h"
+#include "hash/hash_telemetry.h"
+#include "hash/hash_tuning.h"
 #endif

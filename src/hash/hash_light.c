@@ -143,3 +143,10 @@ bool rr_hash_light_work(void *light, const uint8_t header_hash[32], uint64_t non
     rr_hash_light_compute(light, header_hash, nonce, mix, final_be);
     return true;
 }
+
+void rr_hash_light_item(const struct rr_hash_light *light, uint32_t index, uint8_t item[static 128])
+{
+    struct rr_ethash_node nodes[2];
+    rr_ethash_item(nodes, light->cache, light->params.cache_items, index);
+    memcpy(item, nodes, sizeof(nodes));
+}
