@@ -17,4 +17,7 @@ uint32_t rr_cpu_features(void);
 void rr_cpu_narrow(uint32_t mask);
 /* "avx512", "avx2" or "plain": what kernels choose now, for reports. Static. */
 const char *rr_cpu_text(void);
+/* The maker's name of the processor, printable; "processor" where it tells none. Any thread. [Intel
+ * SDM 2A, CPUID 80000002h] */
+void rr_cpu_name(char out[static 49]);
 #endif

@@ -41,4 +41,38 @@ void rr_ethash_light(uint8_t mix[static 32], uint8_t final_be[static 32],
 void rr_ethash_full(uint8_t mix[static 32], uint8_t final_be[static 32],
                     const struct rr_ethash_node *dataset, uint32_t dataset_items,
                     const uint8_t header_hash[static 32], uint64_t nonce);
+
+/* ---- many at once: the same law, as fast as the processor allows --------------------------------
+ */
+/* A hash to make, and made. */
+struct rr_ethash_try {
+    uint8_t header_hash[32];
+    uint64_t nonce;
+    uint8_t mix[32];      /* written */
+    uint8_t final_be[32]; /* written */
+};
+
+/* A variant. Every function takes any count and any alignment, makes exactly what the law makes,
+ * and is for any number of threads; sizes as above. Node arrays are borrowed. [ours: hardware
+ * threads wait for memory, so that every function keeps many reads of independent work going] */
+struct rr_ethash_kernels {
+    const char *name; /* "ref", "avx2", "avx512" */
+    uint32_t needs;   /* of rr_cpu_features */
+    uint32_t batch;   /* tries that are made side by side: counts that are multiples fill it */
+    /* Items first .. first + count - 1 to rows[0 .. 2 count - 1]. Rows aligned to 64 bytes are
+     * written past the processor's caches: for building datasets. */
+    void (*items)(struct rr_ethash_node *rows, const struct rr_ethash_node *cache,
+                  uint32_t cache_items, uint32_t first, uint32_t count);
+    /* Mix and final of each try by the whole dataset. */
+    void (*full)(struct rr_ethash_try *tries, size_t count, const struct rr_ethash_node *dataset,
+                 uint32_t dataset_items);
+    /* The same by the light cache. */
+    void (*light)(struct rr_ethash_try *tries, size_t count, const struct rr_ethash_node *cache,
+                  uint32_t cache_items, uint32_t dataset_items);
+};
+/* Variants of this build, the law first, the fastest last; NULL beyond the last. A variant may run
+ * only where rr_cpu_features has all that it needs. */
+const struct rr_ethash_kernels *rr_ethash_kernels_at(size_t index);
+/* The fastest variant that this processor and the mask both allow; mask 0 gives the law. */
+const struct rr_ethash_kernels *rr_ethash_kernels_choose(uint32_t mask);
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The plain law. Nodes are words of 32 bits in the machine's order, which is why the order is
  * checked; Keccak reads and writes them as bytes, never through another pointer type. */
-#include "ethash/ethash.h"
+#include "ethash/ethash_parts.h"
 #include "keccak/keccak.h"
 #include <string.h>
 
@@ -13,14 +13,10 @@ _Static_assert(sizeof(struct rr_ethash_node) == 64, "a node is 64 bytes");
 #define CACHE_BYTES_GROWTH   (UINT64_C(1) << 17)
 #define DATASET_BYTES_INIT   (UINT64_C(1) << 30)
 #define DATASET_BYTES_GROWTH (UINT64_C(1) << 23)
-#define CACHE_ROUNDS         3
-#define PARENTS              256
-#define ACCESSES             64
-#define FNV_PRIME            0x01000193u
 
 static inline uint32_t fnv(uint32_t a, uint32_t b)
 {
-    return a * FNV_PRIME ^ b;
+    return a * ETHASH_FNV_PRIME ^ b;
 }
 
 static bool is_prime(uint32_t n)
@@ -79,7 +75,7 @@ void rr_ethash_cache(struct rr_ethash_node *cache, uint32_t cache_items,
     for (uint32_t i = 1; i < cache_items; i++) {
         hash_node(&cache[i], &cache[i - 1], 64);
     }
-    for (int round = 0; round < CACHE_ROUNDS; round++) {
+    for (int round = 0; round < ETHASH_CACHE_ROUNDS; round++) {
         for (uint32_t i = 0; i < cache_items; i++) {
             const struct rr_ethash_node *before = &cache[i == 0 ? cache_items - 1 : i - 1];
             const struct rr_ethash_node *other = &cache[cache[i].word[0] % cache_items];
@@ -99,7 +95,7 @@ static void make_node(struct rr_ethash_node *out, const struct rr_ethash_node *c
     struct rr_ethash_node mix = cache[index % cache_items];
     mix.word[0] ^= index;
     hash_node(&mix, &mix, 64);
-    for (uint32_t j = 0; j < PARENTS; j++) {
+    for (uint32_t j = 0; j < ETHASH_PARENTS; j++) {
         uint32_t parent = fnv(index ^ j, mix.word[j % 16]) % cache_items;
         for (int w = 0; w < 16; w++) {
             mix.word[w] = fnv(mix.word[w], cache[parent].word[w]);
@@ -134,7 +130,7 @@ static void hash(uint8_t *mix_out, uint8_t *final_be, const struct source *sourc
 
     struct rr_ethash_node mix[2] = {seed, seed};
     struct rr_ethash_node made[2];
-    for (uint32_t i = 0; i < ACCESSES; i++) {
+    for (uint32_t i = 0; i < ETHASH_ACCESSES; i++) {
         uint32_t index =
             fnv(i ^ seed.word[0], mix[i / 16 % 2].word[i % 16]) % source->dataset_items;
         const struct rr_ethash_node *item = made;
@@ -150,11 +146,8 @@ static void hash(uint8_t *mix_out, uint8_t *final_be, const struct source *sourc
         }
     }
 
-    uint32_t folded[8];
-    for (int i = 0; i < 8; i++) {
-        const uint32_t *four = mix[i / 4].word + 4 * (size_t)(i % 4);
-        folded[i] = fnv(fnv(fnv(four[0], four[1]), four[2]), four[3]);
-    }
+    uint8_t folded[32];
+    ethash_fold(folded, mix);
     uint8_t end[96];
     memcpy(end, &seed, 64);
     memcpy(end + 64, folded, 32);
@@ -177,3 +170,35 @@ void rr_ethash_full(uint8_t mix[static 32], uint8_t final_be[static 32],
     struct source source = {dataset, NULL, 0, dataset_items};
     hash(mix, final_be, &source, header_hash, nonce);
 }
+
+/* ---- the law in the form of a variant -----------------------------------------------------------
+ */
+static void items(struct rr_ethash_node *rows, const struct rr_ethash_node *cache,
+                  uint32_t cache_items, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        rr_ethash_item(rows + 2 * (size_t)i, cache, cache_items, first + i);
+    }
+}
+
+static void full(struct rr_ethash_try *tries, size_t count, const struct rr_ethash_node *dataset,
+                 uint32_t dataset_items)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct rr_ethash_try *to = &tries[i];
+        rr_ethash_full(to->mix, to->final_be, dataset, dataset_items, to->header_hash, to->nonce);
+    }
+}
+
+static void light(struct rr_ethash_try *tries, size_t count, const struct rr_ethash_node *cache,
+                  uint32_t cache_items, uint32_t dataset_items)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct rr_ethash_try *to = &tries[i];
+        rr_ethash_light(to->mix, to->final_be, cache, cache_items, dataset_items, to->header_hash,
+                        to->nonce);
+    }
+}
+
+const struct rr_ethash_kernels ethash_kernels_ref = {
+    .name = "ref", .needs = 0, .batch = 1, .items = items, .full = full, .light = light};

@@ -2,11 +2,10 @@
 /* The plain law. Bytes go in and out through shifts, so that neither alignment nor byte order of
  * the machine matters; compilers turn them into single loads. */
 #include "keccak/keccak.h"
+#include "keccak/keccak_lanes.h"
 #include <string.h>
 
-#define ROUNDS 24
-
-static const uint64_t round_constant[ROUNDS] = {
+const uint64_t keccak_round_constant[KECCAK_ROUNDS] = {
     0x0000000000000001, 0x0000000000008082, 0x800000000000808a, 0x8000000080008000,
     0x000000000000808b, 0x0000000080000001, 0x8000000080008081, 0x8000000000008009,
     0x000000000000008a, 0x0000000000000088, 0x0000000080008009, 0x000000008000000a,
@@ -30,7 +29,7 @@ void rr_keccak_f1600(uint64_t lanes[static 25])
 {
     uint64_t a[25];
     memcpy(a, lanes, sizeof(a));
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < KECCAK_ROUNDS; round++) {
         uint64_t column[5];
         uint64_t b[25];
         for (int x = 0; x < 5; x++) {
@@ -46,7 +45,7 @@ void rr_keccak_f1600(uint64_t lanes[static 25])
             int y = i / 5 * 5;
             a[i] = b[i] ^ (~b[y + (i + 1) % 5] & b[y + (i + 2) % 5]);
         }
-        a[0] ^= round_constant[round];
+        a[0] ^= keccak_round_constant[round];
     }
     memcpy(lanes, a, sizeof(a));
 }

@@ -31,7 +31,9 @@ bool hash_candidate_replaces(const struct hash_candidate *a, const struct hash_c
 struct hash_open {
     uint32_t threads;          /* cpu: threads that search, >= 1; others do not look */
     uint64_t memory_bytes_max; /* of the device, for datasets; 0: what is free */
+    uint32_t kernel_mask;      /* cpu: features of cpu/cpu.h that its kernels may use; 0: all */
 };
+#define HASH_KERNELS_LAW 0x80000000u /* as kernel_mask: no feature at all */
 /* What the engine has to know of an open device. */
 struct hash_opened {
     uint32_t slots;        /* searches it takes at a time, each from a thread of its own: cpu one a
