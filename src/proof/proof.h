@@ -4,6 +4,7 @@
  * callbacks. Any thread; nothing is kept between calls. */
 #ifndef RR_PROOF_H
 #define RR_PROOF_H
+#include "proof/proof_engagement.h"
 #include "wire/wire.h"
 
 /* ---- service certificates -------------------------------------------------------------------- */
