@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The backend `opencl`: devices, programs, datasets. */
+#include "hash/hash_opencl.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ROWS_SAMPLED 64
+#define ITEMS        64 /* of a work-group of `dataset` and `verify` */
+#define ROW_BYTES    UINT64_C(128)
+#define NODE_BYTES   UINT64_C(64)
+
+/* kernels/ethash/ethash*.cl */
+extern const char opencl_source_common[];
+extern const char opencl_source_thread[];
+extern const char opencl_source_lanes[];
+extern const char opencl_source_lots[];
+
+/* Raced by opencl_tune; the usual ones are known to opencl_shape_find. */
+const struct opencl_shape opencl_shapes[OPENCL_SHAPES] = {
+    {"lanes", 64, 64, 2},   {"lanes", 64, 64, 1},    {"lanes", 64, 64, 4}, {"lanes", 128, 128, 1},
+    {"lanes", 128, 128, 2}, {"lanes", 256, 256, 1},  {"lots", 128, 16, 1}, {"lots", 64, 8, 1},
+    {"thread", 64, 64, 1},  {"thread", 128, 128, 1},
+};
+#define SHAPE_OF_GPUS       (&opencl_shapes[0])
+#define SHAPE_OF_PROCESSORS (&opencl_shapes[6])
+
+void opencl_shape_text(char text[static 96], const struct opencl_shape *shape)
+{
+    (void)snprintf(text, 96, "variant=%s group=%" PRIu32 " pair=%" PRIu32, shape->variant,
+                   shape->group, shape->pair);
+}
+
+const struct opencl_shape *opencl_shape_find(const struct opencl_device *device, const char *text)
+{
+    for (size_t i = 0; i < OPENCL_SHAPES; i++) {
+        char known[96];
+        opencl_shape_text(known, &opencl_shapes[i]);
+        if (strcmp(known, text) == 0 && opencl_shapes[i].items <= device->items_max) {
+            return &opencl_shapes[i];
+        }
+    }
+    return device->processor ? SHAPE_OF_PROCESSORS : SHAPE_OF_GPUS;
+}
+
+enum rr_err opencl_failed(const struct opencl_device *device, const char *what, cl_int code,
+                          struct rr_fault *fault)
+{
+    char text[32];
+    bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY ||
+                  code == CL_INVALID_BUFFER_SIZE;
+    if (memory) {
+        return rr_fail(fault, RR_ERR_MEMORY,
+                       "OpenCL device %s has no memory for %s (%s); close what else uses it",
+                       device->name, what, opencl_error_text(code, text));
+    }
+    return rr_fail(fault, RR_ERR_IO,
+                   "OpenCL device %s failed at %s (%s); look at the kernel's log, at its clocks "
+                   "and its power, then restart it",
+                   device->name, what, opencl_error_text(code, text));
+}
+
+uint32_t opencl_magic(uint32_t n)
+{
+    return n == 1 ? UINT32_MAX : (uint32_t)((UINT64_C(1) << 32) / n);
+}
+
+void opencl_argument(const struct opencl_api *api, cl_kernel kernel, cl_uint index, size_t size,
+                     const void *value, cl_int *code)
+{
+    if (*code == CL_SUCCESS) {
+        *code = api->clSetKernelArg(kernel, index, size, value);
+    }
+}
+
+/* ---- programs -----------------------------------------------------------------------------------
+ */
+/* The compiler's words from the first error on, in one line. */
+static enum rr_err build_failed(const struct opencl_device *device, cl_program program, cl_int code,
+                                struct rr_fault *fault)
+{
+    const struct opencl_api *api = device->api;
+    char text[32];
+    char log[2048] = "";
+    size_t len = 0;
+    if (api->clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &len) ==
+            CL_SUCCESS &&
+        len > 0 && len < (1u << 20)) {
+        char *whole = rr_alloc(len + 1);
+        if (api->clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, len, whole,
+                                       NULL) == CL_SUCCESS) {
+            const char *error = strstr(whole, "error");
+            (void)snprintf(log, sizeof(log), "%s", error != NULL ? error : whole);
+        }
+        rr_free(whole);
+    }
+    for (char *c = log; *c != '\0'; c++) {
+        *c = *c == '\n' || *c == '\r' || *c == '\t' ? ' ' : *c;
+    }
+    return rr_fail(fault, RR_ERR_UNSUPPORTED,
+                   "OpenCL device %.60s cannot compile the kernels (%s); install another driver. "
+                   "Its compiler says: %.160s",
+                   device->name, opencl_error_text(code, text), log[0] != '\0' ? log : "nothing");
+}
+
+static cl_kernel make_kernel(const struct opencl_device *device, cl_program program,
+                             const char *name, size_t items, cl_int *code)
+{
+    if (*code != CL_SUCCESS) {
+        return NULL;
+    }
+    const struct opencl_api *api = device->api;
+    cl_kernel kernel = api->clCreateKernel(program, name, code);
+    size_t most = 0;
+    if (*code == CL_SUCCESS) {
+        *code = api->clGetKernelWorkGroupInfo(kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE,
+                                              sizeof(most), &most, NULL);
+    }
+    if (*code == CL_SUCCESS && most < items) {
+        *code = CL_INVALID_WORK_GROUP_SIZE; /* its registers or local memory do not suffice */
+    }
+    return kernel; /* also with an error: the caller clears it */
+}
+
+enum rr_err opencl_program_init(struct opencl_program *out, const struct opencl_device *device,
+                                const struct opencl_shape *shape, struct rr_fault *fault)
+{
+    const struct opencl_api *api = device->api;
+    const char *sources[2] = {opencl_source_common, opencl_source_thread};
+    if (strcmp(shape->variant, "lanes") == 0) {
+        sources[1] = opencl_source_lanes;
+    } else if (strcmp(shape->variant, "lots") == 0) {
+        sources[1] = opencl_source_lots;
+    }
+    char options[160];
+    (void)snprintf(options, sizeof(options),
+                   "-cl-std=CL1.2 -DRR_GROUP=%" PRIu32 " -DRR_PAIR=%" PRIu32
+                   " -DRR_KEY_MASK=0x%" PRIx64 "UL",
+                   shape->group, shape->pair, api->key_mask);
+    struct opencl_program made = {.shape = shape};
+    cl_int code = CL_SUCCESS;
+    enum rr_err err = RR_OK;
+    made.program = api->clCreateProgramWithSource(device->context, 2, sources, NULL, &code);
+    if (code != CL_SUCCESS) {
+        return opencl_failed(device, "its program", code, fault);
+    }
+    code = api->clBuildProgram(made.program, 1, &device->id, options, NULL, NULL);
+    if (code != CL_SUCCESS) {
+        err = build_failed(device, made.program, code, fault);
+        opencl_program_clear(&made, api);
+        return err;
+    }
+    for (size_t i = 0; i < OPENCL_SLOTS; i++) {
+        made.search[i] = make_kernel(device, made.program, "search", shape->items, &code);
+    }
+    for (size_t i = 0; i < OPENCL_QUEUES; i++) {
+        made.verify[i] = make_kernel(device, made.program, "verify", ITEMS, &code);
+    }
+    made.dataset = make_kernel(device, made.program, "dataset", ITEMS, &code);
+    if (code != CL_SUCCESS) {
+        err = opencl_failed(device, "its kernels", code, fault);
+        opencl_program_clear(&made, api);
+        return err;
+    }
+    *out = made;
+    return RR_OK;
+}
+
+static void clear_kernel(cl_kernel kernel, const struct opencl_api *api)
+{
+    if (kernel != NULL) {
+        (void)api->clReleaseKernel(kernel);
+    }
+}
+
+void opencl_program_clear(struct opencl_program *program, const struct opencl_api *api)
+{
+    for (size_t i = 0; i < OPENCL_SLOTS; i++) {
+        clear_kernel(program->search[i], api);
+    }
+    for (size_t i = 0; i < OPENCL_QUEUES; i++) {
+        clear_kernel(program->verify[i], api);
+    }
+    clear_kernel(program->dataset, api);
+    if (program->program != NULL) {
+        (void)api->clReleaseProgram(program->program);
+    }
+    *program = (struct opencl_program){0};
+}
+
+/* ---- queues -------------------------------------------------------------------------------------
+ */
+static cl_mem make_buffer(const struct opencl_device *device, cl_mem_flags flags, uint64_t bytes,
+                          cl_int *code)
+{
+    if (*code != CL_SUCCESS) {
+        return NULL;
+    }
+    return device->api->clCreateBuffer(device->context, flags, (size_t)bytes, NULL, code);
+}
+
+static void clear_buffer(cl_mem buffer, const struct opencl_api *api)
+{
+    if (buffer != NULL) {
+        (void)api->clReleaseMemObject(buffer);
+    }
+}
+
+enum rr_err opencl_queue_init(struct opencl_queue *out, const struct opencl_device *device,
+                              struct rr_fault *fault)
+{
+    cl_int code = CL_SUCCESS;
+    out->host_works = rr_alloc_array(OPENCL_WORKS_MAX, sizeof(*out->host_works));
+    out->host_map = rr_alloc_array(OPENCL_GROUPS_MAX, sizeof(*out->host_map));
+    out->host_candidates = rr_alloc_array(OPENCL_GROUPS_MAX, sizeof(*out->host_candidates));
+    out->host_checks = rr_alloc_array(OPENCL_CHECKS_MAX, sizeof(*out->host_checks));
+    out->host_hashes = rr_alloc_array(OPENCL_CHECKS_MAX, sizeof(*out->host_hashes));
+    out->doubts = rr_alloc_array(OPENCL_CHECKS_MAX, sizeof(*out->doubts));
+    out->queue = device->api->clCreateCommandQueue(device->context, device->id, 0, &code);
+    out->works =
+        make_buffer(device, CL_MEM_READ_ONLY, OPENCL_WORKS_MAX * sizeof(*out->host_works), &code);
+    out->map =
+        make_buffer(device, CL_MEM_READ_ONLY, OPENCL_GROUPS_MAX * sizeof(*out->host_map), &code);
+    out->candidates = make_buffer(device, CL_MEM_WRITE_ONLY,
+                                  OPENCL_GROUPS_MAX * sizeof(*out->host_candidates), &code);
+    out->checks =
+        make_buffer(device, CL_MEM_READ_ONLY, OPENCL_CHECKS_MAX * sizeof(*out->host_checks), &code);
+    out->hashes = make_buffer(device, CL_MEM_WRITE_ONLY,
+                              OPENCL_CHECKS_MAX * sizeof(*out->host_hashes), &code);
+    return code == CL_SUCCESS ? RR_OK : opencl_failed(device, "its queues", code, fault);
+}
+
+void opencl_queue_clear(struct opencl_queue *queue, const struct opencl_api *api)
+{
+    clear_buffer(queue->works, api);
+    clear_buffer(queue->map, api);
+    clear_buffer(queue->candidates, api);
+    clear_buffer(queue->checks, api);
+    clear_buffer(queue->hashes, api);
+    if (queue->queue != NULL) {
+        (void)api->clReleaseCommandQueue(queue->queue);
+    }
+    rr_free(queue->host_works);
+    rr_free(queue->host_map);
+    rr_free(queue->host_candidates);
+    rr_free(queue->host_checks);
+    rr_free(queue->host_hashes);
+    rr_free(queue->doubts);
+    *queue = (struct opencl_queue){0};
+}
+
+/* ---- open and close -----------------------------------------------------------------------------
+ */
+static void close_device(void *state)
+{
+    struct opencl_device *device = state;
+    for (size_t i = 0; i < OPENCL_QUEUES; i++) {
+        opencl_queue_clear(&device->queues[i], device->api);
+    }
+    if (device->context != NULL) {
+        (void)device->api->clReleaseContext(device->context);
+    }
+    (void)pthread_mutex_destroy(&device->lock);
+    rr_free(device);
+}
+
+static cl_int read_facts(struct opencl_device *device, const struct rr_hash_device *which)
+{
+    const struct opencl_api *api = device->api;
+    cl_ulong buffer_bytes_max = 0;
+    cl_int code = api->clGetDeviceInfo(device->id, CL_DEVICE_MAX_MEM_ALLOC_SIZE,
+                                       sizeof(buffer_bytes_max), &buffer_bytes_max, NULL);
+    if (code == CL_SUCCESS) {
+        code = api->clGetDeviceInfo(device->id, CL_DEVICE_MAX_WORK_GROUP_SIZE,
+                                    sizeof(device->items_max), &device->items_max, NULL);
+    }
+    memcpy(device->name, which->name, sizeof(device->name));
+    device->processor = which->processor;
+    device->units = which->units > 0 ? which->units : 1;
+    device->buffer_bytes_max = buffer_bytes_max;
+    device->memory_bytes = which->memory_bytes;
+    return code;
+}
+
+static enum rr_err open_device(void **out, struct hash_opened *opened,
+                               const struct rr_hash_device *which, const struct hash_open *how,
+                               struct rr_fault *fault)
+{
+    char why_not[200];
+    const struct opencl_api *api = opencl_api_get(why_not);
+    if (api == NULL) {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "%s", why_not);
+    }
+    struct opencl_device *device = rr_alloc(sizeof(*device));
+    device->api = api;
+    (void)pthread_mutex_init(&device->lock, NULL);
+    enum rr_err err = opencl_find(&device->id, api, which->id, fault);
+    if (err == RR_OK) {
+        cl_int code = read_facts(device, which);
+        if (code == CL_SUCCESS) {
+            device->context = api->clCreateContext(NULL, 1, &device->id, NULL, NULL, &code);
+        }
+        err = code == CL_SUCCESS ? RR_OK : opencl_failed(device, "opening it", code, fault);
+    }
+    if (how->memory_bytes_max > 0 && how->memory_bytes_max < device->memory_bytes) {
+        device->memory_bytes = how->memory_bytes_max;
+    }
+    for (size_t i = 0; i < OPENCL_QUEUES && err == RR_OK; i++) {
+        err = opencl_queue_init(&device->queues[i], device, fault);
+    }
+    if (err != RR_OK) {
+        close_device(device);
+        return err;
+    }
+    uint32_t step = 128; /* of every shape but one */
+    *opened = (struct hash_opened){
+        .slots = OPENCL_SLOTS,
+        .works_max = OPENCL_WORKS_MAX,
+        .hashes_first = device->processor ? step * device->units : 16 * step * device->units,
+        .hashes_step = step,
+    };
+    *out = device;
+    return RR_OK;
+}
+
+/* ---- datasets -----------------------------------------------------------------------------------
+ */
+/* A buffer that is really there: drivers give out what they do not have, until it is written. */
+static enum rr_err make_nodes(cl_mem *out, const struct opencl_epoch *epoch, cl_command_queue queue,
+                              uint64_t bytes, const char *what, struct rr_fault *fault)
+{
+    const struct opencl_device *device = epoch->device;
+    const struct opencl_api *api = device->api;
+    const uint8_t last[NODE_BYTES] = {0};
+    cl_int code = CL_SUCCESS;
+    cl_mem buffer = make_buffer(device, CL_MEM_READ_WRITE, bytes, &code);
+    if (code == CL_SUCCESS) {
+        code = api->clEnqueueWriteBuffer(queue, buffer, CL_TRUE, (size_t)(bytes - sizeof(last)),
+                                         sizeof(last), last, 0, NULL, NULL);
+    }
+    if (code == CL_SUCCESS) {
+        *out = buffer;
+        return RR_OK;
+    }
+    clear_buffer(buffer, api);
+    if (code == CL_OUT_OF_RESOURCES) {
+        code = CL_MEM_OBJECT_ALLOCATION_FAILURE; /* said by some when a buffer cannot be placed */
+    }
+    char size[96];
+    (void)snprintf(size, sizeof(size), "%" PRIu64 " MiB of %s (it has %" PRIu64 " MiB in all)",
+                   (bytes + (1u << 20) - 1) >> 20, what, device->memory_bytes >> 20);
+    return opencl_failed(device, size, code, fault);
+}
+
+static enum rr_err check_sizes(struct opencl_epoch *epoch, struct rr_fault *fault)
+{
+    const struct opencl_device *device = epoch->device;
+    uint64_t dataset = ROW_BYTES * epoch->params.dataset_items;
+    uint64_t cache = NODE_BYTES * epoch->params.cache_items;
+    epoch->low_rows = epoch->params.dataset_items;
+    if (dataset > device->buffer_bytes_max) {
+        epoch->low_rows = epoch->params.dataset_items - epoch->params.dataset_items / 2;
+    }
+    uint64_t largest = ROW_BYTES * epoch->low_rows > cache ? ROW_BYTES * epoch->low_rows : cache;
+    if (largest > device->buffer_bytes_max) {
+        return rr_fail(fault, RR_ERR_MEMORY,
+                       "the Ethash dataset of %" PRIu64 " MiB needs buffers of %" PRIu64
+                       " MiB and OpenCL device %s gives at most %" PRIu64 " MiB each",
+                       dataset >> 20, largest >> 20, device->name, device->buffer_bytes_max >> 20);
+    }
+    epoch->bytes = dataset + cache;
+    return RR_OK;
+}
+
+static enum rr_err reserve(struct opencl_epoch *epoch, struct rr_fault *fault)
+{
+    struct opencl_device *device = epoch->device;
+    enum rr_err err = RR_OK;
+    (void)pthread_mutex_lock(&device->lock);
+    uint64_t left =
+        device->memory_bytes > device->used_bytes ? device->memory_bytes - device->used_bytes : 0;
+    if (epoch->bytes > left) {
+        err = rr_fail(fault, RR_ERR_MEMORY,
+                      "the Ethash dataset and its cache need %" PRIu64
+                      " MiB and OpenCL device %s has %" PRIu64 " MiB left of %" PRIu64 " MiB",
+                      epoch->bytes >> 20, device->name, left >> 20, device->memory_bytes >> 20);
+        epoch->bytes = 0;
+    }
+    device->used_bytes += epoch->bytes;
+    (void)pthread_mutex_unlock(&device->lock);
+    return err;
+}
+
+static void unreserve(struct opencl_epoch *epoch, uint64_t bytes)
+{
+    (void)pthread_mutex_lock(&epoch->device->lock);
+    epoch->device->used_bytes -= bytes;
+    (void)pthread_mutex_unlock(&epoch->device->lock);
+    epoch->bytes -= bytes;
+}
+
+/* Fills a buffer with the rows first .. first + rows - 1, in launches that stay short. */
+static enum rr_err build_rows(const struct opencl_epoch *epoch, cl_command_queue queue, cl_mem out,
+                              cl_mem cache, uint32_t first_row, uint32_t rows,
+                              const atomic_bool *cancel, struct rr_fault *fault)
+{
+    const struct opencl_device *device = epoch->device;
+    const struct opencl_api *api = device->api;
+    cl_kernel kernel = epoch->program.dataset;
+    uint32_t base = 2 * first_row;
+    uint32_t end = base + 2 * rows;
+    uint32_t magic = opencl_magic(epoch->params.cache_items);
+    uint64_t launch = (uint64_t)device->units * ITEMS;
+    cl_int code = CL_SUCCESS;
+    opencl_argument(api, kernel, 0, sizeof(out), &out, &code);
+    opencl_argument(api, kernel, 1, sizeof(base), &base, &code);
+    opencl_argument(api, kernel, 4, sizeof(cache), &cache, &code);
+    opencl_argument(api, kernel, 5, sizeof(magic), &epoch->params.cache_items, &code);
+    opencl_argument(api, kernel, 6, sizeof(magic), &magic, &code);
+    for (uint32_t node = base; node < end && code == CL_SUCCESS;) {
+        if (cancel != NULL && atomic_load(cancel)) {
+            return rr_fail(fault, RR_ERR_CANCELLED, "the Ethash dataset on %s was given up",
+                           device->name);
+        }
+        uint32_t count = end - node < launch ? end - node : (uint32_t)launch;
+        size_t global = ((size_t)count + ITEMS - 1) / ITEMS * ITEMS;
+        const size_t local = ITEMS;
+        uint64_t start_us = rr_monotonic_us(rr_clock_system());
+        opencl_argument(api, kernel, 2, sizeof(node), &node, &code);
+        opencl_argument(api, kernel, 3, sizeof(count), &count, &code);
+        if (code == CL_SUCCESS) {
+            code =
+                api->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &global, &local, 0, NULL, NULL);
+        }
+        if (code == CL_SUCCESS) {
+            code = api->clFinish(queue);
+        }
+        uint64_t took_us = rr_monotonic_us(rr_clock_system()) - start_us;
+        if (took_us < OPENCL_LAUNCH_US / 2 && launch < (1u << 22)) {
+            launch *= 2;
+        } else if (took_us > OPENCL_LAUNCH_US && launch >= (uint64_t)2 * ITEMS) {
+            launch /= 2;
+        }
+        node += count;
+    }
+    return code == CL_SUCCESS ? RR_OK : opencl_failed(device, "its dataset", code, fault);
+}
+
+/* Rows spread over the dataset, made again by the law. */
+static enum rr_err sample(const struct opencl_epoch *epoch, cl_command_queue queue,
+                          struct rr_fault *fault)
+{
+    const struct opencl_device *device = epoch->device;
+    uint32_t rows = epoch->params.dataset_items;
+    for (uint32_t i = 0; i <= ROWS_SAMPLED; i++) {
+        uint32_t row = (uint32_t)((uint64_t)(rows - 1) * i / ROWS_SAMPLED);
+        bool in_low = row < epoch->low_rows;
+        size_t offset = (size_t)(in_low ? row : row - epoch->low_rows) * ROW_BYTES;
+        struct rr_ethash_node law[2];
+        struct rr_ethash_node made[2];
+        cl_int code =
+            device->api->clEnqueueReadBuffer(queue, in_low ? epoch->low : epoch->high, CL_TRUE,
+                                             offset, sizeof(made), made, 0, NULL, NULL);
+        if (code != CL_SUCCESS) {
+            return opencl_failed(device, "reading its dataset", code, fault);
+        }
+        rr_ethash_item(law, hash_light_cache(epoch->light), epoch->params.cache_items, row);
+        if (memcmp(law, made, sizeof(law)) != 0) {
+            return rr_fail(fault, RR_ERR_DAMAGED,
+                           "row %" PRIu32 " of the Ethash dataset on OpenCL device %s is wrong; "
+                           "lower its clocks, or install another driver",
+                           row, device->name);
+        }
+    }
+    return RR_OK;
+}
+
+static enum rr_err build(struct opencl_epoch *epoch, cl_command_queue queue,
+                         const struct hash_setup *setup, struct rr_fault *fault)
+{
+    const struct opencl_device *device = epoch->device;
+    uint32_t rows = epoch->params.dataset_items;
+    uint64_t cache_bytes = NODE_BYTES * epoch->params.cache_items;
+    cl_mem cache = NULL;
+    enum rr_err err =
+        make_nodes(&epoch->low, epoch, queue, ROW_BYTES * epoch->low_rows, "dataset", fault);
+    if (err == RR_OK && epoch->low_rows < rows) {
+        err = make_nodes(&epoch->high, epoch, queue, ROW_BYTES * (rows - epoch->low_rows),
+                         "dataset", fault);
+    }
+    if (err == RR_OK) {
+        err = make_nodes(&cache, epoch, queue, cache_bytes, "cache", fault);
+    }
+    if (err == RR_OK) {
+        cl_int code =
+            device->api->clEnqueueWriteBuffer(queue, cache, CL_TRUE, 0, (size_t)cache_bytes,
+                                              hash_light_cache(epoch->light), 0, NULL, NULL);
+        err = code == CL_SUCCESS ? RR_OK : opencl_failed(device, "its cache", code, fault);
+    }
+    if (err == RR_OK) {
+        err = build_rows(epoch, queue, epoch->low, cache, 0, epoch->low_rows, setup->cancel, fault);
+    }
+    if (err == RR_OK && epoch->low_rows < rows) {
+        err = build_rows(epoch, queue, epoch->high, cache, epoch->low_rows, rows - epoch->low_rows,
+                         setup->cancel, fault);
+    }
+    clear_buffer(cache, device->api);
+    unreserve(epoch, cache_bytes);
+    return err == RR_OK ? sample(epoch, queue, fault) : err;
+}
+
+void opencl_epoch_take(struct opencl_epoch *epoch, const struct opencl_program *program)
+{
+    epoch->program = *program;
+    (void)snprintf(epoch->text, sizeof(epoch->text), "dataset, %s of %" PRIu32,
+                   program->shape->variant, program->shape->group);
+}
+
+static void release(void *state)
+{
+    struct opencl_epoch *epoch = state;
+    const struct opencl_api *api = epoch->device->api;
+    opencl_program_clear(&epoch->program, api);
+    clear_buffer(epoch->high, api);
+    clear_buffer(epoch->low, api);
+    unreserve(epoch, epoch->bytes);
+    rr_free(epoch);
+}
+
+static enum rr_err prepare(void **out, void *state, const struct hash_setup *setup,
+                           struct rr_fault *fault)
+{
+    struct opencl_device *device = state;
+    enum rr_err err = hash_params_check(&setup->params, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    struct opencl_epoch *epoch = rr_alloc(sizeof(*epoch));
+    cl_command_queue queue = NULL; /* of its own: beside searches */
+    epoch->device = device;
+    epoch->light = setup->light;
+    epoch->params = setup->params;
+    err = check_sizes(epoch, fault);
+    if (err == RR_OK) {
+        err = reserve(epoch, fault);
+    }
+    if (err == RR_OK) {
+        struct opencl_program program;
+        err = opencl_program_init(&program, device, opencl_shape_find(device, setup->tuning.text),
+                                  fault);
+        if (err == RR_OK) {
+            opencl_epoch_take(epoch, &program);
+        }
+    }
+    if (err == RR_OK) {
+        cl_int code = CL_SUCCESS;
+        queue = device->api->clCreateCommandQueue(device->context, device->id, 0, &code);
+        err = code == CL_SUCCESS ? RR_OK : opencl_failed(device, "a queue", code, fault);
+    }
+    if (err == RR_OK) {
+        err = build(epoch, queue, setup, fault);
+    }
+    if (queue != NULL) {
+        (void)device->api->clReleaseCommandQueue(queue);
+    }
+    if (err != RR_OK) {
+        release(epoch);
+        return err;
+    }
+    *out = epoch;
+    return RR_OK;
+}
+
+static const char *text(const void *state)
+{
+    const struct opencl_epoch *epoch = state;
+    return epoch->text;
+}
+
+const struct hash_backend hash_backend_opencl = {
+    .name = "opencl",
+    .list = opencl_list,
+    .open = open_device,
+    .prepare = prepare,
+    .search = opencl_search,
+    .verify = opencl_verify,
+    .tune = opencl_tune,
+    .text = text,
+    .release = release,
+    .close = close_device,
+};
