@@ -83,6 +83,10 @@ int cli_wallet(int argc, char **argv);
 int cli_publish(int argc, char **argv);
 int cli_transcode(int argc, char **argv);
 int cli_watch(int argc, char **argv);
+/* A line of devices each, as `gpu list` and `status` show them; list as in docs/api.md. */
+void cli_gpu_print(const json_t *devices);
+int cli_gpu(int argc, char **argv);
+int cli_hash(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_road(int argc, char **argv);
 

@@ -77,6 +77,10 @@ static void print_status(const json_t *json)
               (unsigned long long)cli_number(chain, "certificates_mined"));
     cli_print("hash     %llu H/s (%s)\n", (unsigned long long)cli_number(hash, "hashes_per_s"),
               cli_text(hash, "device"));
+    cli_gpu_print(json_object_get(hash, "devices"));
+    if (cli_text(hash, "alarm")[0] != '\0') {
+        cli_print("         %s\n", cli_text(hash, "alarm"));
+    }
     cli_print("store    %llu objects, %llu shards, %.1f MB; repaired %llu, to repair %llu\n",
               (unsigned long long)cli_number(store, "objects"),
               (unsigned long long)cli_number(store, "shards"),

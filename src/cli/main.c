@@ -28,6 +28,15 @@ const struct cli_verb cli_verbs[] = {
      cli_store},
     {"wallet", "show [--wallet FOLDER] [--url URL] [--json] | send ADDRESS COINS [--json]",
      "keys and coins", cli_wallet},
+    {"gpu",
+     "list | bench [ID] [--seconds 3] [--epoch N] | tune [ID] [--epoch N] | pause|resume|restart "
+     "ID  "
+     "[--json] [--data FOLDER]",
+     "devices that hash: state, sensors, rates", cli_gpu},
+    {"hash",
+     "ethash --block N --header HEX --nonce HEX [--difficulty D] | size --epoch N | seed --epoch N "
+     "| item --epoch N --index I  [--backend law|cpu|cuda|opencl|ID] [--json]",
+     "Ethash by hand, without a rig", cli_hash},
     {"bench", "hash|transcode|erasure|pay [--json]", "figures beside their limits", cli_bench},
     {"road", "VIDEO [--once] [--data FOLDER] [--web FOLDER]",
      "the main job from end to end on a rig of its own", cli_road},

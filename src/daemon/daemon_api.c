@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/daemon_api.h"
+#include "daemon/daemon_devices.h"
 #include "daemon/daemon_job.h"
 
 #include <stdlib.h>
@@ -22,6 +23,12 @@ static void append_json(struct rr_buf *out, json_t *json)
 void daemon_api_snapshot(struct rr_rig *rig, struct rr_buf *out)
 {
     append_json(out, daemon_view_status(rig));
+}
+
+void daemon_api_metrics(void *ctx, struct rr_buf *out)
+{
+    const struct rr_rig *rig = ctx;
+    daemon_devices_metrics(rig->devices, out);
 }
 
 static bool read_number(const char *text, uint64_t max, uint64_t *out)
@@ -84,6 +91,8 @@ static enum rr_err answer_get(struct rr_rig *rig, const struct rr_monitor_reques
                                       path + 6);
     } else if (strcmp(path, "wallet") == 0) {
         *out = daemon_view_wallet(rig);
+    } else if (strcmp(path, "devices") == 0) {
+        *out = json_pack("{s:o}", "devices", daemon_devices_view(rig->devices));
     } else if (strcmp(path, "store") == 0) {
         *out = daemon_view_store(rig);
     } else if (strcmp(path, "store/objects") == 0) {
@@ -184,6 +193,25 @@ static enum rr_err command_send(struct rr_rig *rig, const struct rr_monitor_requ
     return err;
 }
 
+static enum rr_err command_device(struct rr_rig *rig, const char *verb,
+                                  const struct rr_monitor_request *request, json_t **out,
+                                  struct rr_fault *fault)
+{
+    json_t *body;
+    const char *id;
+    enum rr_err err = read_body(request, &body, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    if (json_unpack(body, "{s:s}", "id", &id) != 0) {
+        err = rr_fail(fault, RR_ERR_FORMAT, "the body must be {\"id\": DEVICE}");
+    } else {
+        err = daemon_devices_command(rig->devices, verb, id, out, fault);
+    }
+    json_decref(body);
+    return err;
+}
+
 static enum rr_err command_verify(struct rr_rig *rig, json_t **out, struct rr_fault *fault)
 {
     char folder[RR_PATH_BYTES];
@@ -234,6 +262,9 @@ static enum rr_err answer_post(struct rr_rig *rig, const struct rr_monitor_reque
     }
     if (strcmp(path, "chain/verify") == 0) {
         return command_verify(rig, out, fault);
+    }
+    if (strncmp(path, "devices/", 8) == 0) {
+        return command_device(rig, path + 8, request, out, fault);
     }
     if (strcmp(path, "sessions/owner") == 0) {
         uint8_t session[RR_SESSION_ID_BYTES];

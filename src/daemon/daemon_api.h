@@ -11,6 +11,9 @@ enum rr_err daemon_api_answer(void *ctx, const struct rr_monitor_request *reques
 /* Appends what /api/v1/status shows: the whole rig in one object. */
 void daemon_api_snapshot(struct rr_rig *rig, struct rr_buf *out);
 
+/* Appends the metrics that have labels; ctx is the rig. */
+void daemon_api_metrics(void *ctx, struct rr_buf *out);
+
 /* Views (daemon_views.c): new references. Amounts are decimal strings of coins, hashes lower-case
  * hex. */
 json_t *daemon_view_status(struct rr_rig *rig);

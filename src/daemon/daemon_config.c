@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/daemon_config.h"
+#include "hash/hash.h"
 #include "transcode/transcode.h"
 
 #include <stdio.h>
@@ -51,6 +52,12 @@ enum {
     UPLOAD_MIB,
     MINE_THREADS,
     MINE_SHARE,
+    GPU_SHARE,
+    HEAT_MAX,
+    HEAT_STEP,
+    RESTARTS,
+    ERRORS,
+    RATE_FLOOR,
     QUOTA_MIB,
     HEADROOM_MIB,
     DATA_SHARDS,
@@ -78,6 +85,12 @@ static enum rr_err read_numbers(const struct rr_config *config, struct rig_confi
         [UPLOAD_MIB] = {"control.upload_mib_max", 1, 1u << 24, 65536},
         [MINE_THREADS] = {"mine.threads", 1, 64, 1},
         [MINE_SHARE] = {"mine.share_percent", 1, 100, 15},
+        [GPU_SHARE] = {"mine.gpu_share_percent", 1, 100, 100},
+        [HEAT_MAX] = {"mine.temperature_max_c", 0, 150, 85},
+        [HEAT_STEP] = {"mine.temperature_hysteresis_c", 0, 100, 10},
+        [RESTARTS] = {"mine.restarts_per_hour", 0, RR_HASH_GUARD_RESTARTS_MAX, 3},
+        [ERRORS] = {"mine.errors_per_minute", 0, 1000000, 10},
+        [RATE_FLOOR] = {"mine.rate_floor_percent", 0, 100, 50},
         [QUOTA_MIB] = {"store.quota_mib", 0, 1u << 30, 0},
         [HEADROOM_MIB] = {"store.headroom_mib", 0, 1u << 30, 1024},
         [DATA_SHARDS] = {"store.data_shards", 1, 200, 4},
@@ -106,6 +119,12 @@ static enum rr_err read_numbers(const struct rr_config *config, struct rig_confi
     out->upload_bytes_max = numbers[UPLOAD_MIB].value * MIB;
     out->mine_threads = (unsigned)numbers[MINE_THREADS].value;
     out->mine_share_percent = (unsigned)numbers[MINE_SHARE].value;
+    out->gpu_share_percent = (unsigned)numbers[GPU_SHARE].value;
+    out->temperature_max_c = (uint32_t)numbers[HEAT_MAX].value;
+    out->temperature_hysteresis_c = (uint32_t)numbers[HEAT_STEP].value;
+    out->restarts_per_hour = (uint32_t)numbers[RESTARTS].value;
+    out->errors_per_minute = (uint32_t)numbers[ERRORS].value;
+    out->rate_floor_percent = (uint32_t)numbers[RATE_FLOOR].value;
     out->quota_bytes = numbers[QUOTA_MIB].value * MIB;
     out->headroom_bytes = numbers[HEADROOM_MIB].value * MIB;
     out->data_shards = (uint8_t)numbers[DATA_SHARDS].value;
@@ -140,11 +159,14 @@ static enum rr_err read_texts(const struct rr_config *config, struct rig_config 
     snprintf(out->control_address, sizeof out->control_address, "127.0.0.1");
     snprintf(out->ladder, sizeof out->ladder, "720,480,360");
     snprintf(out->preset, sizeof out->preset, "veryfast");
+    snprintf(out->devices, sizeof out->devices, "auto");
     out->mine = true;
     if ((err = read_text(config, "serve.address", out->serve_address, sizeof out->serve_address,
                          fault)) != RR_OK ||
         (err = read_text(config, "control.address", out->control_address,
                          sizeof out->control_address, fault)) != RR_OK ||
+        (err = read_text(config, "mine.devices", out->devices, sizeof out->devices, fault)) !=
+            RR_OK ||
         (err = read_text(config, "transcode.ladder", out->ladder, sizeof out->ladder, fault)) !=
             RR_OK ||
         (err = read_text(config, "transcode.preset", out->preset, sizeof out->preset, fault)) !=

@@ -15,7 +15,10 @@ struct rig_config {
     uint16_t control_port;
     uint64_t upload_bytes_max;
     bool mine;
-    unsigned mine_threads, mine_share_percent;
+    unsigned mine_threads, mine_share_percent, gpu_share_percent;
+    char devices[256];
+    uint32_t temperature_max_c, temperature_hysteresis_c;
+    uint32_t restarts_per_hour, errors_per_minute, rate_floor_percent;
     uint64_t quota_bytes, headroom_bytes;
     uint8_t data_shards, parity_shards;
     char ladder[64];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/daemon_rig.h"
 #include "daemon/daemon_api.h"
+#include "daemon/daemon_devices.h"
 #include "daemon/daemon_job.h"
 #include "daemon/daemon_miner.h"
 
@@ -116,10 +117,20 @@ static enum rr_err open_engine(struct rr_rig *rig, struct rr_fault *fault)
     if (!rig->config.mine) {
         return RR_OK;
     }
+    char path[RR_PATH_BYTES];
+    enum rr_err err = rr_path(path, fault, "%s/tuning.txt", rig->data);
+    if (err != RR_OK) {
+        return err;
+    }
+    rr_hash_tuning_open(&rig->tuning, path);
     struct rr_hash_params params = hash_params(rig);
-    struct rr_hash_options options = {.threads = rig->config.mine_threads,
-                                      .share_percent = rig->config.mine_share_percent,
-                                      .dataset_bytes_max = DATASET_BYTES_MAX};
+    struct rr_hash_options options = {
+        .threads = rig->config.mine_threads,
+        .share_percent = rig->config.mine_share_percent,
+        .dataset_bytes_max = DATASET_BYTES_MAX,
+        .devices = rig->config.devices,
+        .gpu_share_percent = rig->config.gpu_share_percent,
+        .tuning = {.load = rr_hash_tuning_load, .save = rr_hash_tuning_save, .ctx = rig->tuning}};
     return rr_hash_engine_new(&rig->engine, &params, &options, fault);
 }
 
@@ -201,6 +212,7 @@ static enum rr_err open_doors(struct rr_rig *rig, const struct rig_arguments *ar
         .upload_bytes_max = config->upload_bytes_max,
         .token = rig->token,
         .answer = daemon_api_answer,
+        .metrics = daemon_api_metrics,
         .ctx = rig,
     };
     return rr_monitor_start(&rig->monitor, &monitor, fault);
@@ -246,6 +258,7 @@ static enum rr_err open_all(struct rr_rig *rig, const struct rig_arguments *argu
     unlink(path); /* of a former life */
     if ((err = open_keys(rig, fault)) != RR_OK || (err = open_light(rig, fault)) != RR_OK ||
         (err = open_books(rig, fault)) != RR_OK || (err = open_engine(rig, fault)) != RR_OK ||
+        (err = daemon_devices_start(rig, fault)) != RR_OK ||
         (err = open_doors(rig, arguments, fault)) != RR_OK ||
         (err = daemon_jobs_load(rig, fault)) != RR_OK) {
         return err;
@@ -303,7 +316,9 @@ void daemon_rig_close(struct rr_rig *rig)
     }
     rr_pool_free(rig->ledger_pool);
     rr_monitor_stop(rig->monitor);
+    daemon_devices_stop(rig->devices);
     rr_hash_engine_free(rig->engine);
+    rr_hash_tuning_close(rig->tuning);
     rr_till_close(rig->till);
     rr_chain_close(rig->chain);
     rr_store_close(rig->store);

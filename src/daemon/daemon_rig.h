@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct daemon_devices;
 struct daemon_job;
 struct rr_rig {
     struct rig_config config;
@@ -26,6 +27,8 @@ struct rr_rig {
     struct rr_address address;
     struct rr_hash_light *light;
     struct rr_hash_engine *engine;
+    struct rr_hash_tuning_file *tuning; /* of the engine */
+    struct daemon_devices *devices;
     struct rr_store *store;
     struct rr_chain *chain;
     struct rr_till *till;

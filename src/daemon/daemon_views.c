@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/daemon_api.h"
+#include "daemon/daemon_devices.h"
 #include "daemon/daemon_job.h"
 
 #include <string.h>
@@ -366,9 +367,13 @@ json_t *daemon_view_status(struct rr_rig *rig)
 {
     json_t *out = json_object();
     json_t *hash = json_object();
+    char alarm[160];
     set(hash, "hashes_per_s", number(rig->engine != NULL ? rr_hash_engine_rate(rig->engine) : 0));
     set(hash, "device",
         json_string(rig->engine != NULL ? rr_hash_engine_text(rig->engine) : "off"));
+    set(hash, "devices", daemon_devices_view(rig->devices));
+    daemon_devices_alarm(rig->devices, alarm);
+    set(hash, "alarm", alarm[0] != '\0' ? json_string(alarm) : json_null());
     set(out, "version", json_string(RR_VERSION));
     set(out, "uptime_s", number((rr_wall_ms(rig->clock) - rig->started_ms) / 1000));
     set(out, "data", json_string(rig->data));

@@ -220,7 +220,7 @@ static enum MHD_Result route(struct rr_monitor *monitor, struct MHD_Connection *
                          "folder\"}\n"));
     }
     if (metrics) {
-        return monitor_send_metrics(connection);
+        return monitor_send_metrics(monitor, connection);
     }
     const char *path = url + sizeof API_PREFIX - 1;
     if (get && strcmp(path, "events") == 0) {

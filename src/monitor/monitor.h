@@ -28,6 +28,9 @@ struct rr_monitor_options {
      * 413, FULL: 507, else 500; the fault's sentence is the answer then. */
     enum rr_err (*answer)(void *ctx, const struct rr_monitor_request *request, struct rr_buf *out,
                           struct rr_fault *fault);
+    /* Appends to /metrics what has labels, behind the counters of base; NULL: nothing. As answer.
+     */
+    void (*metrics)(void *ctx, struct rr_buf *out);
     void *ctx;
 };
 /* Binds and starts. Port taken: RR_ERR_BUSY naming address and port. Options are borrowed until

@@ -68,10 +68,13 @@ static void add_metric(void *ctx, const char *name, const char *help, bool gauge
                   gauge ? "gauge" : "counter", name, (unsigned long long)value);
 }
 
-enum MHD_Result monitor_send_metrics(struct MHD_Connection *connection)
+enum MHD_Result monitor_send_metrics(struct rr_monitor *monitor, struct MHD_Connection *connection)
 {
     struct rr_buf text = {0};
     rr_counters_visit(add_metric, &text);
+    if (monitor->options.metrics != NULL) {
+        monitor->options.metrics(monitor->options.ctx, &text);
+    }
     enum MHD_Result result = monitor_send(
         connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", rr_buf_slice(&text));
     rr_buf_clear(&text);

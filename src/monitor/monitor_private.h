@@ -44,5 +44,5 @@ enum MHD_Result monitor_open_stream(struct rr_monitor *monitor, struct MHD_Conne
 /* Wakes and ends all streams. */
 void monitor_end_streams(struct rr_monitor *monitor);
 /* All counters in Prometheus text form. */
-enum MHD_Result monitor_send_metrics(struct MHD_Connection *connection);
+enum MHD_Result monitor_send_metrics(struct rr_monitor *monitor, struct MHD_Connection *connection);
 #endif

@@ -55,6 +55,24 @@ function showChart(s) {
   byId('chart-text').textContent = `now ${s.hash.hashes_per_s} H/s, highest ${top} H/s; difficulty ${s.chain.difficulty}`;
 }
 
+const known = (value, scale, unit, digits = 0) => (value === null ? 'unknown' : `${(value / scale).toFixed(digits)} ${unit}`);
+
+function deviceRow(d) {
+  const tr = row(d.id, d.state, `${d.hashes_per_s} H/s`, known(d.sensors.temperature_mc, 1000, '°C', 1),
+    known(d.sensors.power_mw, 1000, 'W'), d.accepted, d.rejected + d.failed_checks);
+  tr.title = `${d.name} ${d.driver}`.trim();
+  const why = [d.variant, d.why, d.sensors.trouble].filter((text) => text).join('; ');
+  if (why) {
+    tr.firstChild.append(element('div', why, 'note why'));
+  }
+  return tr;
+}
+
+function showDevices(s) {
+  byId('devices').replaceChildren(...s.hash.devices.map(deviceRow));
+  byId('alarm').textContent = s.hash.alarm ?? '';
+}
+
 function jobElement(job, serveUrl) {
   const box = element('div', undefined, 'job');
   const bar = element('progress');
@@ -112,6 +130,7 @@ function show(s) {
   link.textContent = `up ${s.uptime_s} s, version ${s.version}`;
   showNumbers(s);
   showChart(s);
+  showDevices(s);
   showJobs(s);
   showLedger(s).catch((e) => { link.textContent = e.message; });
 }
