@@ -100,9 +100,15 @@ struct cli_option {
  * an unknown or incomplete option has been reported on standard error. */
 bool cli_options(int argc, char **argv, const struct cli_option *options, size_t option_count,
                  const char **positional, size_t positional_max, size_t *positional_count);
+/* What is asked of a publishing job; NULL: the rig's own. */
+struct cli_publish_words {
+    const char *title, *ladder, *price;
+    const char *puzzle, *puzzle_kind, *puzzle_prize, *puzzle_difficulty, *puzzle_rise,
+        *puzzles_per_segment; /* docs/puzzles.md */
+};
 /* Publishing on an open rig, shared by publish and road: uploads, follows to a final stage with
  * progress on standard error. *job: the job's last state, new reference. */
 enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *file,
-                               const char *ladder, const char *price, const char *title,
+                               const struct cli_publish_words *words,
                                struct rr_fault *fault) RR_MUST_USE;
 #endif

@@ -27,8 +27,7 @@ static const char *file_title(const char *file)
 }
 
 static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *file,
-                         const char *ladder, const char *price, const char *title,
-                         struct rr_fault *fault)
+                         const struct cli_publish_words *words, struct rr_fault *fault)
 {
     struct rr_buf path = {0};
     json_t *json = NULL;
@@ -45,10 +44,17 @@ static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *f
     }
     rr_buf_format(&path, "publish");
     char short_title[1024]; /* the rig keeps as many whole characters as a manifest holds */
-    snprintf(short_title, sizeof short_title, "%s", title != NULL ? title : file_title(file));
+    snprintf(short_title, sizeof short_title, "%s",
+             words->title != NULL ? words->title : file_title(file));
     append_argument(&path, "title", short_title);
-    append_argument(&path, "ladder", ladder);
-    append_argument(&path, "price", price);
+    append_argument(&path, "ladder", words->ladder);
+    append_argument(&path, "price", words->price);
+    append_argument(&path, "puzzle", words->puzzle);
+    append_argument(&path, "puzzle_kind", words->puzzle_kind);
+    append_argument(&path, "puzzle_prize", words->puzzle_prize);
+    append_argument(&path, "puzzle_difficulty", words->puzzle_difficulty);
+    append_argument(&path, "puzzle_rise", words->puzzle_rise);
+    append_argument(&path, "puzzles_per_segment", words->puzzles_per_segment);
     rr_write_u8(&path, 0);
     enum rr_err err = cli_rig_upload(rig, &json, (const char *)path.ptr, file, fault);
     if (err == RR_OK) {
@@ -68,12 +74,11 @@ static void show(const json_t *job)
 }
 
 enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *file,
-                               const char *ladder, const char *price, const char *title,
-                               struct rr_fault *fault)
+                               const struct cli_publish_words *words, struct rr_fault *fault)
 {
     char handle[33], path[64];
     json_t *state = NULL;
-    enum rr_err err = start(rig, handle, file, ladder, price, title, fault);
+    enum rr_err err = start(rig, handle, file, words, fault);
     snprintf(path, sizeof path, "jobs/%s", err == RR_OK ? handle : "");
     while (err == RR_OK) {
         json_decref(state);
@@ -101,13 +106,20 @@ enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *fi
 
 int cli_publish(int argc, char **argv)
 {
-    const char *data = NULL, *ladder = NULL, *price = NULL, *title = NULL, *file = NULL;
+    const char *data = NULL, *file = NULL;
+    struct cli_publish_words words = {0};
     bool json = false;
     size_t count;
     const struct cli_option options[] = {{"data", &data, NULL},
-                                         {"ladder", &ladder, NULL},
-                                         {"price", &price, NULL},
-                                         {"title", &title, NULL},
+                                         {"ladder", &words.ladder, NULL},
+                                         {"price", &words.price, NULL},
+                                         {"title", &words.title, NULL},
+                                         {"puzzle", &words.puzzle, NULL},
+                                         {"puzzle-kind", &words.puzzle_kind, NULL},
+                                         {"puzzle-prize", &words.puzzle_prize, NULL},
+                                         {"puzzle-difficulty", &words.puzzle_difficulty, NULL},
+                                         {"puzzle-rise", &words.puzzle_rise, NULL},
+                                         {"puzzles-per-segment", &words.puzzles_per_segment, NULL},
                                          {"json", NULL, &json}};
     if (!cli_options(argc, argv, options, RR_COUNT(options), &file, 1, &count) || count != 1) {
         return cli_usage(argv[0]);
@@ -117,7 +129,7 @@ int cli_publish(int argc, char **argv)
     json_t *job = NULL;
     enum rr_err err = cli_rig_open(&rig, data, &fault);
     if (err == RR_OK) {
-        err = cli_publish_follow(&rig, &job, file, ladder, price, title, &fault);
+        err = cli_publish_follow(&rig, &job, file, &words, &fault);
     }
     if (err != RR_OK) {
         cli_rig_close(&rig);
@@ -136,6 +148,13 @@ int cli_publish(int argc, char **argv)
                   (unsigned long long)cli_number(job, "proofs_checked"),
                   (unsigned long long)cli_number(job, "shards"), cli_real(seconds, "transcode"),
                   cli_real(seconds, "prove"));
+        const json_t *puzzles = json_object_get(job, "puzzles");
+        if (json_is_object(puzzles)) {
+            cli_print("%llu puzzles with %s coins of prizes; nothing is paid before the contract "
+                      "is on the ledger\n",
+                      (unsigned long long)cli_number(puzzles, "count"),
+                      cli_text(puzzles, "prizes"));
+        }
     }
     json_decref(job);
     cli_rig_close(&rig);

@@ -412,8 +412,8 @@ static enum rr_err settle_and_release(struct road *road, struct rr_fault *fault)
 static enum rr_err walk(struct road *road, struct rr_fault *fault)
 {
     say(road, "rig %s, control %s", road->rig.serve, road->rig.control);
-    enum rr_err err =
-        cli_publish_follow(&road->rig, &road->job, road->video, NULL, NULL, NULL, fault);
+    const struct cli_publish_words words = {0};
+    enum rr_err err = cli_publish_follow(&road->rig, &road->job, road->video, &words, fault);
     if (err != RR_OK) {
         return err;
     }

@@ -10,7 +10,9 @@
 const struct cli_verb cli_verbs[] = {
     {"status", "[--json] [--data FOLDER]", "the whole rig at a glance", cli_status},
     {"publish",
-     "FILE [--ladder 720,480,360] [--price COINS] [--title TEXT] [--json] [--data FOLDER]",
+     "FILE [--ladder 720,480,360] [--price COINS] [--title TEXT] [--puzzle CONTRACT_ID "
+     "--puzzle-prize COINS --puzzle-difficulty N [--puzzle-rise PERCENT] [--puzzles-per-segment N] "
+     "[--puzzle-kind work|stake]] [--json] [--data FOLDER]",
      "transcode, prove, store and serve a video", cli_publish},
     {"watch",
      "URL [--rendition 720p] [-o FILE] [--wallet FOLDER] [--pool-blocks 60] [--release] [--json]",

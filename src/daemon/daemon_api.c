@@ -113,14 +113,21 @@ static enum rr_err command_publish(struct rr_rig *rig, const struct rr_monitor_r
                                    json_t **out, struct rr_fault *fault)
 {
     char handle[33];
-    const char *title = request->argument(request, "title");
+    const struct daemon_job_words words = {
+        .title = request->argument(request, "title"),
+        .ladder = request->argument(request, "ladder"),
+        .slice_price = request->argument(request, "price"),
+        .puzzles = {.contract = request->argument(request, "puzzle"),
+                    .kind = request->argument(request, "puzzle_kind"),
+                    .prize = request->argument(request, "puzzle_prize"),
+                    .difficulty = request->argument(request, "puzzle_difficulty"),
+                    .rise = request->argument(request, "puzzle_rise"),
+                    .per_segment = request->argument(request, "puzzles_per_segment")}};
     if (request->body_path == NULL) {
         return rr_fail(fault, RR_ERR_FORMAT,
                        "the body is empty (0 bytes); the bytes of a video were expected");
     }
-    enum rr_err err = daemon_job_create(
-        rig, handle, request->body_path, title != NULL ? title : "untitled",
-        request->argument(request, "ladder"), request->argument(request, "price"), fault);
+    enum rr_err err = daemon_job_create(rig, handle, request->body_path, &words, fault);
     if (err == RR_OK) {
         *out = json_pack("{s:s}", "job", handle);
     }

@@ -77,6 +77,7 @@ static json_t *job_json(const struct daemon_job *job)
         "prove_s", job->prove_s, "store_s", job->store_s, "error", job->error);
     RR_CHECK(rest != NULL);
     json_object_update(json, rest);
+    json_object_set_new(json, "puzzles", daemon_puzzles_json(&job->puzzles));
     json_decref(rest);
     rr_free(spec_hex);
     rr_buf_clear(&spec);
@@ -140,7 +141,8 @@ static bool read_job(struct daemon_job *job, json_t *json)
         !read_hash(json, "claim_tx", &job->claim_tx) ||
         !read_hash(json, "attestation_tx", &job->attestation_tx) ||
         !read_hash(json, "resource_id", &job->resource_id) ||
-        !read_hash(json, "root", &job->root)) {
+        !read_hash(json, "root", &job->root) ||
+        !daemon_puzzles_read(&job->puzzles, json_object_get(json, "puzzles"))) {
         return false;
     }
     snprintf(job->title, sizeof job->title, "%s", title);
@@ -258,18 +260,21 @@ static enum rr_err parse_ladder(struct rr_job_spec *spec, const char *text, stru
     return err;
 }
 
-static enum rr_err fill_job(struct daemon_job *job, const char *title, const char *ladder,
-                            const char *slice_price, struct rr_fault *fault)
+static enum rr_err fill_job(struct daemon_job *job, const struct daemon_job_words *words,
+                            struct rr_fault *fault)
 {
     const struct rig_config *config = &job->rig->config;
     struct rr_manifest cleaned = {0};
-    rr_manifest_set_title(&cleaned, title); /* whole UTF-8 characters, no control characters */
+    rr_manifest_set_title(&cleaned,
+                          words->title != NULL
+                              ? words->title
+                              : "untitled"); /* whole UTF-8 characters, no control characters */
     memcpy(job->title, cleaned.title, sizeof job->title);
     snprintf(job->preset, sizeof job->preset, "%s", config->preset);
     job->slice_price = config->slice_price;
-    if (slice_price != NULL && !rr_coin_parse(&job->slice_price, slice_price)) {
+    if (words->slice_price != NULL && !rr_coin_parse(&job->slice_price, words->slice_price)) {
         return rr_fail(fault, RR_ERR_USAGE, "price '%s' is not an amount of coins, as in 0.0005",
-                       slice_price);
+                       words->slice_price);
     }
     job->job_price = config->job_price;
     job->slice_bytes = config->slice_bytes;
@@ -284,12 +289,15 @@ static enum rr_err fill_job(struct daemon_job *job, const char *title, const cha
     job->spec.gop_ms = config->gop_ms;
     job->spec.audio_bps = config->audio_bps;
     job->spec.challenges = config->challenges;
-    return parse_ladder(&job->spec, ladder != NULL ? ladder : config->ladder, fault);
+    enum rr_err err = daemon_puzzles_parse(&job->puzzles, &words->puzzles, fault);
+    return err != RR_OK
+               ? err
+               : parse_ladder(&job->spec, words->ladder != NULL ? words->ladder : config->ladder,
+                              fault);
 }
 
 enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path,
-                              const char *title, const char *ladder, const char *slice_price,
-                              struct rr_fault *fault)
+                              const struct daemon_job_words *words, struct rr_fault *fault)
 {
     struct daemon_job *job = rr_alloc(sizeof *job);
     char path[RR_PATH_BYTES];
@@ -298,7 +306,7 @@ enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const cha
     rr_random(id, sizeof id);
     job->rig = rig;
     rr_hex(job->handle, id, sizeof id);
-    enum rr_err err = fill_job(job, title, ladder, slice_price, fault);
+    enum rr_err err = fill_job(job, words, fault);
     if (err == RR_OK && stat(upload_path, &st) != 0) {
         err = rr_fail_errno(fault, "cannot read the upload");
     }

@@ -3,7 +3,7 @@
  * step, so that a killed rig goes on where it was. */
 #ifndef RR_DAEMON_JOB_H
 #define RR_DAEMON_JOB_H
-#include "daemon/daemon_rig.h"
+#include "daemon/daemon_puzzles.h"
 #include "transcode/transcode.h"
 
 #define DAEMON_JOB_STAGES(X)                                                                       \
@@ -45,6 +45,7 @@ struct daemon_job {
     bool frames_out_ok;
     uint16_t proofs_checked, proofs_failed;
     uint64_t shards;
+    struct daemon_puzzles puzzles;
     double transcode_s, prove_s, store_s;
     char error[320];
     /* only while it runs */
@@ -65,10 +66,15 @@ enum rr_err daemon_job_path(const struct daemon_job *job, char out[static RR_PAT
 enum rr_err daemon_job_save(struct daemon_job *job, struct rr_fault *fault) RR_MUST_USE;
 /* Loads all jobs of the data folder into rig->jobs and queues the unfinished ones. */
 enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault) RR_MUST_USE;
+/* What is asked of a new job; NULL: as configured. */
+struct daemon_job_words {
+    const char *title, *ladder, *slice_price;
+    struct daemon_puzzle_words puzzles;
+};
 /* New job around the uploaded file (renamed into the job's folder). Queued when RR_OK. handle
  * copied to out. */
 enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path,
-                              const char *title, const char *ladder, const char *slice_price,
+                              const struct daemon_job_words *words,
                               struct rr_fault *fault) RR_MUST_USE;
 /* Runs the steps that are left; on the jobs thread. ctx: the job. */
 void daemon_job_run(void *ctx);

@@ -250,12 +250,21 @@ static void show_done(struct daemon_job *job, const struct rr_transcode_result *
     pthread_mutex_unlock(&job->rig->lock);
 }
 
+/* maker: NULL, or what puts puzzles into segment `number` of the newest rendition. */
 static enum rr_err put_file(struct daemon_job *job, struct rr_manifest *manifest,
-                            struct rr_segment *segment, const char *path, struct rr_fault *fault)
+                            struct rr_segment *segment, const char *path,
+                            struct daemon_puzzle_maker *maker, uint32_t number,
+                            struct rr_fault *fault)
 {
     struct rr_buf bytes = {0};
     enum rr_err err = rr_file_read(&bytes, path, 1u << 30, fault);
     struct rr_object *object = &manifest->objects[manifest->object_count];
+    if (err == RR_OK && maker != NULL) {
+        uint32_t rendition = manifest->rendition_count - 1;
+        err = daemon_puzzles_insert(maker, &bytes, rendition,
+                                    manifest->renditions[rendition].timescale, number, segment,
+                                    fault);
+    }
     if (err == RR_OK) {
         err = rr_store_put(job->rig->store, object, rr_buf_slice(&bytes), job->data_shards,
                            job->parity_shards, fault);
@@ -271,18 +280,42 @@ static enum rr_err put_file(struct daemon_job *job, struct rr_manifest *manifest
     return err;
 }
 
+/* What puzzles add to the rates that were measured without them. */
+static void add_rates(struct rr_rendition *to, const struct rr_transcode_rendition *from)
+{
+    uint64_t bytes = 0, ticks = 0;
+    double peak = to->peak_bps, mean = to->mean_bps;
+    for (uint32_t i = 0; i < to->segment_count; i++) {
+        uint64_t added = to->segments[i].bytes - from->segments[i].bytes;
+        uint64_t duration = to->segments[i].duration > 0 ? to->segments[i].duration : 1;
+        double bps = (double)added * 8 * to->timescale / (double)duration;
+        peak = to->peak_bps + bps > peak ? to->peak_bps + bps : peak;
+        bytes += added;
+        ticks += duration;
+    }
+    mean += ticks > 0 ? (double)bytes * 8 * to->timescale / (double)ticks : 0;
+    to->peak_bps = (uint32_t)(peak > UINT32_MAX ? UINT32_MAX : peak);
+    to->mean_bps = (uint32_t)(mean > UINT32_MAX ? UINT32_MAX : mean);
+}
+
 static enum rr_err put_rendition(struct daemon_job *job, struct rr_manifest *manifest,
-                                 const struct rr_transcode_rendition *from, struct rr_fault *fault)
+                                 const struct rr_transcode_rendition *from,
+                                 struct daemon_puzzle_maker *maker, struct rr_fault *fault)
 {
     struct rr_rendition *to = &manifest->renditions[manifest->rendition_count++];
     *to = from->info;
     to->segments = rr_alloc_array(from->segment_count, sizeof *to->segments);
     to->segment_count = from->segment_count;
-    enum rr_err err = put_file(job, manifest, &to->init, from->init_path, fault);
+    bool wanted = daemon_puzzles_wanted(&job->puzzles, manifest, manifest->rendition_count - 1);
+    enum rr_err err = put_file(job, manifest, &to->init, from->init_path, NULL, 0, fault);
     for (uint32_t i = 0; i < from->segment_count && err == RR_OK; i++) {
         to->segments[i].start = from->segments[i].start;
         to->segments[i].duration = from->segments[i].duration;
-        err = put_file(job, manifest, &to->segments[i], from->segments[i].path, fault);
+        err = put_file(job, manifest, &to->segments[i], from->segments[i].path,
+                       wanted ? maker : NULL, i, fault);
+    }
+    if (err == RR_OK && wanted) {
+        add_rates(to, from);
     }
     return err;
 }
@@ -305,6 +338,11 @@ static enum rr_err publish(struct daemon_job *job, const struct rr_transcode_res
     rr_job_id(&manifest.job_id, &job->spec);
     rr_resource_id(&manifest.resource_id, manifest.chain_id, &manifest.owner, &job->spec.source,
                    manifest.created_ms, manifest.kind);
+    struct daemon_puzzles puzzles = job->puzzles; /* a step that runs again counts anew */
+    puzzles.count = 0;
+    puzzles.prizes = RR_COIN_ZERO;
+    struct daemon_puzzle_maker maker = {.puzzles = &puzzles,
+                                        .list.resource_id = manifest.resource_id};
     uint32_t objects = 1;
     for (uint32_t i = 0; i < result->rendition_count; i++) {
         objects += 1 + result->renditions[i].segment_count;
@@ -315,13 +353,20 @@ static enum rr_err publish(struct daemon_job *job, const struct rr_transcode_res
     manifest.object_count = 1;
     job->shards = (uint64_t)manifest.objects[0].k + manifest.objects[0].m;
     for (uint32_t i = 0; i < result->rendition_count && err == RR_OK; i++) {
-        err = put_rendition(job, &manifest, &result->renditions[i], fault);
+        err = put_rendition(job, &manifest, &result->renditions[i], &maker, fault);
+    }
+    if (err == RR_OK && puzzles.count > 0) {
+        err = daemon_puzzles_keep(rig, &maker.list, fault); /* before the manifest shows it */
     }
     if (err == RR_OK) {
         rr_manifest_sign(&manifest, rig->key);
         err = rr_store_put_manifest(rig->store, &manifest, fault);
         job->resource_id = manifest.resource_id;
+        pthread_mutex_lock(&rig->lock);
+        job->puzzles = puzzles;
+        pthread_mutex_unlock(&rig->lock);
     }
+    rr_puzzle_list_clear(&maker.list);
     rr_manifest_clear(&manifest);
     return err;
 }

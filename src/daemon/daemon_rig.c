@@ -196,6 +196,8 @@ static enum rr_err open_doors(struct rr_rig *rig, const struct rig_arguments *ar
         .key = rig->public_key,
         .clock = rig->clock,
         .margin_blocks = config->margin_blocks,
+        .puzzles = daemon_puzzles_load,
+        .puzzles_ctx = rig,
     };
     enum rr_err err = rr_serve_start(&rig->serve, &serve, fault);
     if (err != RR_OK || (err = rr_path(rig->uploads, fault, "%s/uploads", rig->data)) != RR_OK ||

@@ -231,7 +231,7 @@ enum rr_err rr_serve_start(struct rr_serve **out, const struct rr_serve_options 
     rr_genesis_encode(&genesis, options->genesis);
     serve->genesis = serve_blob_new(&genesis);
     RR_CHECK(pthread_mutex_init(&serve->view_lock, NULL) == 0);
-    serve->resources = serve_resources_new(options->store);
+    serve->resources = serve_resources_new(&serve->options);
     serve->workers = serve_workers_new(WORKERS);
     enum rr_err err = RR_OK;
     if (serve->workers == NULL) {

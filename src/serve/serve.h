@@ -20,6 +20,11 @@ struct rr_serve_options {
     struct rr_pubkey key;   /* the rig's, for offers and puzzles */
     uint32_t margin_blocks; /* as the till's; shown in offers */
     const struct rr_clock *clock;
+    /* Appends the puzzle list of a resource (wire_puzzle.h) for the tags of its playlists; any
+     * fault: it carries none. Blocks; any thread. NULL: no resource carries puzzles. */
+    enum rr_err (*puzzles)(void *ctx, struct rr_buf *out, const struct rr_hash32 *resource_id,
+                           struct rr_fault *fault);
+    void *puzzles_ctx;
 };
 /* Binds and starts. Port taken: RR_ERR_BUSY naming address and port. All pointers borrowed until
  * stop. */

@@ -52,7 +52,8 @@ struct serve_resource {
     uint64_t duration_ms;      /* of the longest rendition */
 };
 struct serve_resources;
-struct serve_resources *serve_resources_new(struct rr_store *store);
+/* options borrowed until free. */
+struct serve_resources *serve_resources_new(const struct rr_serve_options *options);
 void serve_resources_free(struct serve_resources *resources);
 /* One reference, or NULL when it is not at hand. Any thread; never blocks. */
 struct serve_resource *serve_resources_find(struct serve_resources *resources,

@@ -9,7 +9,7 @@
 #define BUCKETS             256
 
 struct serve_resources {
-    struct rr_store *store;
+    const struct rr_serve_options *options;
     pthread_mutex_t lock;
     struct serve_resource *first, **last; /* eldest first */
     struct serve_resource *buckets[BUCKETS];
@@ -75,8 +75,33 @@ static uint64_t duration_of(const struct rr_rendition *rendition)
            ticks % rendition->timescale * 1000 / rendition->timescale;
 }
 
+/* The puzzles of a resource; empty where there are none, or their list is damaged, which is logged
+ * and no reason not to serve. */
+static void load_puzzles(const struct rr_serve_options *options, struct rr_puzzle_list *out,
+                         const struct rr_hash32 *id)
+{
+    struct rr_buf bytes = {0};
+    struct rr_fault fault = {0};
+    enum rr_err err = RR_ERR_NOTFOUND;
+    if (options->puzzles != NULL) {
+        err = options->puzzles(options->puzzles_ctx, &bytes, id, &fault);
+    }
+    if (err == RR_OK) {
+        err = rr_puzzle_list_decode(out, rr_buf_slice(&bytes), &fault);
+    }
+    if (err == RR_OK && !rr_hash32_equal(&out->resource_id, id)) {
+        err = rr_fail(&fault, RR_ERR_DAMAGED, "the puzzle list is of another resource");
+        rr_puzzle_list_clear(out);
+    }
+    if (err != RR_OK && err != RR_ERR_NOTFOUND) {
+        rr_log_fault(RR_LOG_WARN, "serve", &fault);
+    }
+    rr_buf_clear(&bytes);
+}
+
 /* Takes the manifest. */
-static struct serve_resource *make(struct rr_manifest *manifest, const struct rr_hash32 *id)
+static struct serve_resource *make(struct rr_manifest *manifest, const struct rr_hash32 *id,
+                                   const struct rr_puzzle_list *puzzles)
 {
     struct serve_resource *resource = rr_alloc(sizeof(*resource));
     struct rr_buf text = {0};
@@ -90,8 +115,14 @@ static struct serve_resource *make(struct rr_manifest *manifest, const struct rr
     rr_hls_master(&text, kept);
     resource->master = serve_blob_new(&text);
     resource->media = rr_alloc_array(kept->rendition_count + 1u, sizeof(struct serve_blob *));
+    uint32_t next = 0;
     for (uint32_t i = 0; i < kept->rendition_count; i++) {
-        rr_hls_media(&text, &kept->renditions[i]);
+        uint32_t first = next; /* entries rise by rendition */
+        while (next < puzzles->count && puzzles->entries[next].rendition == i) {
+            next++;
+        }
+        rr_hls_media_puzzles(&text, &kept->renditions[i],
+                             next > first ? &puzzles->entries[first] : NULL, next - first);
         resource->media[i] = serve_blob_new(&text);
         uint64_t duration_ms = duration_of(&kept->renditions[i]);
         if (duration_ms > resource->duration_ms) {
@@ -118,10 +149,10 @@ void serve_resource_unref(struct serve_resource *resource)
 }
 
 /* ---- all of them ---------------------------------------------------------------------- */
-struct serve_resources *serve_resources_new(struct rr_store *store)
+struct serve_resources *serve_resources_new(const struct rr_serve_options *options)
 {
     struct serve_resources *resources = rr_alloc(sizeof(*resources));
-    resources->store = store;
+    resources->options = options;
     resources->last = &resources->first;
     RR_CHECK(pthread_mutex_init(&resources->lock, NULL) == 0);
     return resources;
@@ -245,11 +276,14 @@ enum rr_err serve_resources_load(struct serve_resources *resources, struct serve
     uint64_t generation = resources->generation;
     pthread_mutex_unlock(&resources->lock);
     if (resource == NULL) {
-        enum rr_err err = rr_store_manifest(resources->store, &manifest, id, fault);
+        struct rr_puzzle_list puzzles = {0};
+        enum rr_err err = rr_store_manifest(resources->options->store, &manifest, id, fault);
         if (err != RR_OK) {
             return err;
         }
-        resource = keep(resources, make(&manifest, id), generation);
+        load_puzzles(resources->options, &puzzles, id);
+        resource = keep(resources, make(&manifest, id, &puzzles), generation);
+        rr_puzzle_list_clear(&puzzles);
     }
     *out = resource;
     return RR_OK;
