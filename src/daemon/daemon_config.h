@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #ifndef RR_DAEMON_CONFIG_H
 #define RR_DAEMON_CONFIG_H
+#include "daemon/daemon_stratum.h"
 #include "wire/wire.h"
 
 /* All settings of a rig; texts are NUL-terminated copies. Keys: reelrig.toml beside this file. */
@@ -32,6 +33,7 @@ struct rig_config {
     uint32_t slice_bytes;
     uint64_t settle_age_ms;
     uint32_t margin_blocks;
+    struct stratum_settings stratum;
 };
 /* Reads the file at path, or the built-in default when path is NULL. RR_ERR_FORMAT with
  * file:line:column, RR_ERR_NOTFOUND when the file is not there. Blocks. */

@@ -62,9 +62,9 @@ static enum rr_err find_nonce(struct rr_rig *rig, struct rr_block_template *foun
     return RR_OK;
 }
 
-static enum rr_err append(struct rr_rig *rig, const struct rr_block *block,
-                          const struct rr_certificate_set *sets, uint32_t set_count,
-                          struct rr_fault *fault)
+enum rr_err daemon_miner_append(struct rr_rig *rig, const struct rr_block *block,
+                                const struct rr_certificate_set *sets, uint32_t set_count,
+                                struct rr_fault *fault)
 {
     uint64_t height = block->header.height;
     enum rr_err err = rr_chain_append(rig->chain, block, fault);
@@ -98,7 +98,7 @@ static enum rr_err mine_once(struct rr_rig *rig, struct rr_fault *fault)
         (err = rr_chain_template(rig->chain, &next, &rig->public_key, sets, set_count, fault)) ==
             RR_OK &&
         (err = find_nonce(rig, &next, &solved, fault)) == RR_OK && solved) {
-        err = append(rig, &next.block, sets, set_count, fault);
+        err = daemon_miner_append(rig, &next.block, sets, set_count, fault);
     }
     if (err == RR_OK && solved) {
         pthread_mutex_lock(&rig->lock);

@@ -262,6 +262,7 @@ static enum rr_err open_all(struct rr_rig *rig, const struct rig_arguments *argu
         (err = open_books(rig, fault)) != RR_OK || (err = open_engine(rig, fault)) != RR_OK ||
         (err = daemon_devices_start(rig, fault)) != RR_OK ||
         (err = open_doors(rig, arguments, fault)) != RR_OK ||
+        (err = daemon_stratum_start(&rig->stratum, rig, fault)) != RR_OK ||
         (err = daemon_jobs_load(rig, fault)) != RR_OK) {
         return err;
     }
@@ -312,6 +313,7 @@ void daemon_rig_close(struct rr_rig *rig)
     if (rig->miner_runs) {
         pthread_join(rig->miner, NULL);
     }
+    daemon_stratum_stop(rig->stratum);
     rr_pool_free(rig->jobs_pool);
     if (rig->serve != NULL) {
         rr_serve_stop(rig->serve, DRAIN_MS);
@@ -319,6 +321,7 @@ void daemon_rig_close(struct rr_rig *rig)
     rr_pool_free(rig->ledger_pool);
     rr_monitor_stop(rig->monitor);
     daemon_devices_stop(rig->devices);
+    daemon_stratum_free(rig->stratum);
     rr_hash_engine_free(rig->engine);
     rr_hash_tuning_close(rig->tuning);
     rr_till_close(rig->till);

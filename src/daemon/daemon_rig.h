@@ -16,6 +16,7 @@
 
 struct daemon_devices;
 struct daemon_job;
+struct daemon_stratum;
 struct rr_rig {
     struct rig_config config;
     char data[RR_PATH_BYTES]; /* folder of everything below */
@@ -34,6 +35,7 @@ struct rr_rig {
     struct rr_till *till;
     struct rr_serve *serve;
     struct rr_monitor *monitor;
+    struct daemon_stratum *stratum; /* NULL: off */
     struct rr_loop *loop;
     struct rr_pool *jobs_pool;   /* one thread: publishing jobs, one after the other */
     struct rr_pool *ledger_pool; /* one thread: settlements, snapshots */

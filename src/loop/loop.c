@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "loop/loop.h"
+#include "loop/loop_private.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <uv.h>
 
 enum { LAG_PERIOD_MS = 100 };
 
@@ -174,6 +173,11 @@ void rr_loop_stop(struct rr_loop *loop)
 {
     atomic_store(&loop->stopping, true);
     RR_CHECK(uv_async_send(&loop->wake) == 0);
+}
+
+uv_loop_t *loop_uv(struct rr_loop *loop)
+{
+    return &loop->uv;
 }
 
 /* ---- timers ------------------------------------------------------------------------------ */
