@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a backend must show at its start and every hour: the light law's results on fixed inputs. */
-#include "hash/hash_backend.h"
+#include "hash/hash_engine.h"
 #include <inttypes.h>
 #include <string.h>
 
 #define NONCES      16
 #define FIRST_NONCE UINT64_C(0xfffffffffffffff0) /* the last ones: an index of 32 bits shows */
+
 
 static enum rr_err wrong(struct rr_fault *fault, const struct hash_backend *backend,
                          const char *what, uint64_t nonce)

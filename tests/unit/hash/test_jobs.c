@@ -46,19 +46,21 @@ static void results_in_any_order_give_the_lowest_solution(void **state)
     hash_jobs_init(&jobs);
     struct hash_job job = make_job(0, 99, 1, RR_HASH_TARGET);
     hash_jobs_add(&jobs, &job);
+    const struct hash_source source = {.device = 0, .life = 1};
+    struct hash_work works[3];
     for (int i = 0; i < 3; i++) {
-        assert_ptr_equal(hash_jobs_take(&jobs, &work, 10, 10), &job);
-        assert_int_equal(work.nonce, 10 * i);
-        assert_int_equal(work.count, 10);
+        assert_ptr_equal(hash_jobs_take(&jobs, &works[i], 10, 10, 1), &job);
+        assert_int_equal(works[i].nonce, 10 * i);
+        assert_int_equal(works[i].count, 10);
     }
     const struct hash_candidate third = {.found = true, .done = 3, .nonce = 22};
     const struct hash_candidate second = {.found = false, .done = 10};
     const struct hash_candidate first = {.found = true, .done = 8, .nonce = 7};
-    hash_jobs_return(&jobs, &job, &third);
+    hash_jobs_return(&jobs, &job, &works[2], source, &third);
     assert_false(hash_job_ready(&job));
-    assert_null(hash_jobs_take(&jobs, &work, 10, 10));
-    hash_jobs_return(&jobs, &job, &second);
-    hash_jobs_return(&jobs, &job, &first);
+    assert_null(hash_jobs_take(&jobs, &work, 10, 10, 1));
+    hash_jobs_return(&jobs, &job, &works[1], source, &second);
+    hash_jobs_return(&jobs, &job, &works[0], source, &first);
     assert_true(hash_job_ready(&job));
     assert_int_equal(job.best.nonce, 7);
     assert_int_equal(job.hashes, 21);
@@ -73,16 +75,16 @@ static void the_last_nonce_is_given_out_once(void **state)
     hash_jobs_init(&jobs);
     struct hash_job job = make_job(UINT64_MAX - 4, UINT64_MAX, 1, RR_HASH_ARGMIN);
     hash_jobs_add(&jobs, &job);
-    assert_non_null(hash_jobs_take(&jobs, &work, 3, 100));
+    assert_non_null(hash_jobs_take(&jobs, &work, 3, 100, 1));
     assert_int_equal(work.nonce, UINT64_MAX - 4);
     assert_int_equal(work.count, 3);
-    assert_non_null(hash_jobs_take(&jobs, &work, 3, 100));
+    assert_non_null(hash_jobs_take(&jobs, &work, 3, 100, 1));
     assert_int_equal(work.nonce, UINT64_MAX - 1);
     assert_int_equal(work.count, 2);
-    assert_null(hash_jobs_take(&jobs, &work, 3, 100));
+    assert_null(hash_jobs_take(&jobs, &work, 3, 100, 1));
     struct hash_job all = make_job(0, UINT64_MAX, 1, RR_HASH_ARGMIN);
     hash_jobs_add(&jobs, &all);
-    assert_ptr_equal(hash_jobs_take(&jobs, &work, UINT32_MAX, UINT32_MAX), &all);
+    assert_ptr_equal(hash_jobs_take(&jobs, &work, UINT32_MAX, UINT32_MAX, 1), &all);
     assert_int_equal(work.count, UINT32_MAX);
     assert_int_equal(all.next, UINT32_MAX);
 }
@@ -101,7 +103,7 @@ static void share(uint32_t quantum, uint32_t room, const uint32_t *weights, size
     }
     for (uint64_t given = 0; given < total;) {
         struct hash_work work;
-        struct hash_job *job = hash_jobs_take(&jobs, &work, quantum, room);
+        struct hash_job *job = hash_jobs_take(&jobs, &work, quantum, room, 1);
         assert_non_null(job);
         assert_true(work.count >= 1 && work.count <= room && work.count <= quantum + 1);
         assert_int_equal(work.nonce, got[job - of]); /* in order, without gaps */
@@ -133,11 +135,11 @@ static void heaviest_job_waits_one_quantum_of_another(void **state)
     hash_jobs_init(&jobs);
     struct hash_job light = make_job(0, UINT64_MAX, 1, RR_HASH_ARGMIN);
     hash_jobs_add(&jobs, &light);
-    assert_ptr_equal(hash_jobs_take(&jobs, &work, 100, 100), &light);
+    assert_ptr_equal(hash_jobs_take(&jobs, &work, 100, 100, 1), &light);
     struct hash_job heavy = make_job(0, UINT64_MAX, 64, RR_HASH_ARGMIN);
     hash_jobs_add(&jobs, &heavy);
     uint64_t others = 0;
-    while (hash_jobs_take(&jobs, &work, 100, 100) != &heavy) {
+    while (hash_jobs_take(&jobs, &work, 100, 100, 1) != &heavy) {
         others += work.count;
     }
     assert_true(others <= 100);
