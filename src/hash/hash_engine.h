@@ -175,7 +175,8 @@ enum rr_err hash_engine_new_with(struct rr_hash_engine **out, const struct hash_
                                  struct rr_fault *fault) RR_MUST_USE;
 extern struct rr_counter hash_hashes_total, hash_quanta_total, hash_failed_total, hash_checked_us;
 
-void hash_light_many(const struct rr_hash_light *light, struct rr_hash_check *checks, size_t count);
+/* ---- hash_check.c: mix and final of many by the light law. No lock needed. */
+void hash_check_many(const struct hash_epoch *epoch, struct rr_hash_check *checks, size_t count);
 
 /* After any change of what searches: the text of rr_hash_engine_text. Lock held. */
 void hash_engine_retext(struct rr_hash_engine *engine);

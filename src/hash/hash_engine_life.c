@@ -147,7 +147,7 @@ static void confirm(struct batch *batch)
         for (run = 1; i + run < count && of[i + run]->epoch == of[i]->epoch;) {
             run++;
         }
-        hash_light_many(of[i]->epoch->light, checks + i, run);
+        hash_check_many(of[i]->epoch, checks + i, run);
     }
     for (size_t i = 0; i < count; i++) {
         const struct hash_job *job = of[i];

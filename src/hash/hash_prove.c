@@ -7,7 +7,6 @@
 #define NONCES      16
 #define FIRST_NONCE UINT64_C(0xfffffffffffffff0) /* the last ones: an index of 32 bits shows */
 
-
 static enum rr_err wrong(struct rr_fault *fault, const struct hash_backend *backend,
                          const char *what, uint64_t nonce)
 {
