@@ -4,6 +4,7 @@
 static const struct rr_ethash_kernels *const variants[] = {
     &ethash_kernels_ref,
 #if defined(__x86_64__)
+    &ethash_kernels_avx2,
     &ethash_kernels_avx512,
 #endif
 };

@@ -12,6 +12,11 @@
 #define ETHASH_ACCESSES     64
 #define ETHASH_FNV_PRIME    0x01000193
 
+/* Keccak's padding in its place: after 64 B of 72, and apart in other blocks. */
+#define ETHASH_PAD512_64 UINT64_C(0x8000000000000001)
+#define ETHASH_PAD_FIRST UINT64_C(1)
+#define ETHASH_PAD_LAST  UINT64_C(0x8000000000000000)
+
 extern const struct rr_ethash_kernels ethash_kernels_ref;
 extern const struct rr_ethash_kernels ethash_kernels_avx2;
 extern const struct rr_ethash_kernels ethash_kernels_avx512;

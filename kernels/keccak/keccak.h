@@ -25,4 +25,16 @@ struct rr_keccak256 {
 void rr_keccak256_init(struct rr_keccak256 *hasher);
 void rr_keccak256_add(struct rr_keccak256 *hasher, const void *data, size_t len);
 void rr_keccak256_final(struct rr_keccak256 *hasher, uint8_t out[static 32]);
+
+/* A way to permute several states at once. */
+struct rr_keccak_kernels {
+    const char *name; /* "ref", "avx2", "avx512" */
+    uint32_t needs;   /* of rr_cpu_features */
+    uint32_t states;
+    /* rr_keccak_f1600 of each state: lane i of state s at lanes[i * states + s], 25 * states of
+     * them. Any alignment, any thread; only where the processor has what it needs. */
+    void (*permute)(uint64_t *lanes);
+};
+/* Variants of this build, the law first, the fastest last; NULL beyond the last. */
+const struct rr_keccak_kernels *rr_keccak_kernels_at(size_t index);
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Eight states, a register for each lane. Rows are finished one after the other, so that only the
  * old state, five columns and one row are alive: the 32 registers hold all of it. */
+#include "cpu/cpu.h"
 #include "keccak/keccak_lanes.h"
 #include <immintrin.h>
 
@@ -48,7 +49,7 @@ static inline void round_x8(__m512i out[static 25], const __m512i a[static 25], 
         MOVED(21, 1, 2));
 }
 
-void keccak_f1600_x8_avx512(uint64_t lanes[static 25 * 8])
+void keccak_f1600_x8_avx512(uint64_t *lanes)
 {
     __m512i a[25];
     __m512i b[25];
@@ -63,3 +64,6 @@ void keccak_f1600_x8_avx512(uint64_t lanes[static 25 * 8])
         _mm512_storeu_si512(lanes + (size_t)8 * i, a[i]);
     }
 }
+
+const struct rr_keccak_kernels keccak_kernels_avx512 = {
+    .name = "avx512", .needs = RR_CPU_AVX512, .states = 8, .permute = keccak_f1600_x8_avx512};

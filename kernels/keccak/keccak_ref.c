@@ -5,6 +5,7 @@
 #include "keccak/keccak_lanes.h"
 #include <string.h>
 
+/* [Keccak reference 3.0, 1.2] */
 const uint64_t keccak_round_constant[KECCAK_ROUNDS] = {
     0x0000000000000001, 0x0000000000008082, 0x800000000000808a, 0x8000000080008000,
     0x000000000000808b, 0x0000000080000001, 0x8000000080008081, 0x8000000000008009,
@@ -14,38 +15,54 @@ const uint64_t keccak_round_constant[KECCAK_ROUNDS] = {
     0x8000000080008081, 0x8000000000008080, 0x0000000080000001, 0x8000000080008008,
 };
 
-/* Rotation of lane i, and the lane it moves to. [Keccak reference 3.0, 2.3.3 and 2.3.4] */
-static const uint8_t rotation[25] = {0,  1,  62, 28, 27, 36, 44, 6,  55, 20, 3,  10, 43,
-                                     25, 39, 41, 45, 15, 21, 8,  18, 2,  61, 56, 14};
-static const uint8_t moved_to[25] = {0,  10, 20, 5, 15, 16, 1,  11, 21, 6, 7,  17, 2,
-                                     12, 22, 23, 8, 18, 3,  13, 14, 24, 9, 19, 4};
-
 static inline uint64_t rotate(uint64_t v, unsigned bits)
 {
     return v << bits | v >> (-bits & 63);
 }
 
+/* chi of one row. [Keccak reference 3.0, 2.3.1] */
+static inline void row(uint64_t out[static 5], uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+                       uint64_t e)
+{
+    out[0] = a ^ (~b & c);
+    out[1] = b ^ (~c & d);
+    out[2] = c ^ (~d & e);
+    out[3] = d ^ (~e & a);
+    out[4] = e ^ (~a & b);
+}
+
+/* theta, then rho and pi as each row asks for its lanes, chi, iota. [Keccak reference 3.0, 2.3] */
+static inline void round_of(uint64_t out[static 25], const uint64_t a[static 25], uint64_t constant)
+{
+    uint64_t c[5];
+    uint64_t d[5];
+    for (int x = 0; x < 5; x++) {
+        c[x] = a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20];
+    }
+    for (int x = 0; x < 5; x++) {
+        d[x] = c[(x + 4) % 5] ^ rotate(c[(x + 1) % 5], 1);
+    }
+    row(out, a[0] ^ d[0], rotate(a[6] ^ d[1], 44), rotate(a[12] ^ d[2], 43),
+        rotate(a[18] ^ d[3], 21), rotate(a[24] ^ d[4], 14));
+    out[0] ^= constant;
+    row(out + 5, rotate(a[3] ^ d[3], 28), rotate(a[9] ^ d[4], 20), rotate(a[10] ^ d[0], 3),
+        rotate(a[16] ^ d[1], 45), rotate(a[22] ^ d[2], 61));
+    row(out + 10, rotate(a[1] ^ d[1], 1), rotate(a[7] ^ d[2], 6), rotate(a[13] ^ d[3], 25),
+        rotate(a[19] ^ d[4], 8), rotate(a[20] ^ d[0], 18));
+    row(out + 15, rotate(a[4] ^ d[4], 27), rotate(a[5] ^ d[0], 36), rotate(a[11] ^ d[1], 10),
+        rotate(a[17] ^ d[2], 15), rotate(a[23] ^ d[3], 56));
+    row(out + 20, rotate(a[2] ^ d[2], 62), rotate(a[8] ^ d[3], 55), rotate(a[14] ^ d[4], 39),
+        rotate(a[15] ^ d[0], 41), rotate(a[21] ^ d[1], 2));
+}
+
 void rr_keccak_f1600(uint64_t lanes[static 25])
 {
     uint64_t a[25];
+    uint64_t b[25];
     memcpy(a, lanes, sizeof(a));
-    for (int round = 0; round < KECCAK_ROUNDS; round++) {
-        uint64_t column[5];
-        uint64_t b[25];
-        for (int x = 0; x < 5; x++) {
-            column[x] = a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20];
-        }
-#pragma GCC unroll 25
-        for (int i = 0; i < 25; i++) {
-            uint64_t theta = column[(i + 4) % 5] ^ rotate(column[(i + 1) % 5], 1);
-            b[moved_to[i]] = rotate(a[i] ^ theta, rotation[i]);
-        }
-#pragma GCC unroll 25
-        for (int i = 0; i < 25; i++) {
-            int y = i / 5 * 5;
-            a[i] = b[i] ^ (~b[y + (i + 1) % 5] & b[y + (i + 2) % 5]);
-        }
-        a[0] ^= keccak_round_constant[round];
+    for (int r = 0; r < KECCAK_ROUNDS; r += 2) {
+        round_of(b, a, keccak_round_constant[r]);
+        round_of(a, b, keccak_round_constant[r + 1]);
     }
     memcpy(lanes, a, sizeof(a));
 }
@@ -128,3 +145,6 @@ void rr_keccak256_final(struct rr_keccak256 *hasher, uint8_t out[static 32])
 {
     finish(hasher->lanes, out, 32, hasher->block, hasher->filled, sizeof(hasher->block));
 }
+
+const struct rr_keccak_kernels keccak_kernels_ref = {
+    .name = "ref", .needs = 0, .states = 1, .permute = rr_keccak_f1600};
