@@ -107,17 +107,18 @@ static bool read_number(const char *text, uint64_t max, uint64_t *out)
 int cli_transcode(int argc, char **argv)
 {
     const char *in = NULL, *folder = NULL, *ladder = NULL, *preset = NULL;
-    const char *gop_ms = "2000", *crf = "23", *audio_kbps = "128", *workers = "0";
+    const char *codec = "h264";
+    const char *gop_ms = "2000", *crf = "0", *audio_kbps = "128", *workers = "0";
     bool json = false;
     size_t count;
     const struct cli_option options[] = {
         {"o", &folder, NULL},        {"ladder", &ladder, NULL}, {"preset", &preset, NULL},
         {"gop-ms", &gop_ms, NULL},   {"crf", &crf, NULL},       {"audio-kbps", &audio_kbps, NULL},
-        {"workers", &workers, NULL}, {"json", NULL, &json}};
+        {"workers", &workers, NULL}, {"json", NULL, &json},     {"codec", &codec, NULL}};
     uint64_t gop_value, crf_value, audio_value, workers_value;
     if (!cli_options(argc, argv, options, RR_COUNT(options), &in, 1, &count) || count != 1 ||
         folder == NULL || !read_number(gop_ms, 10000, &gop_value) ||
-        !read_number(crf, 51, &crf_value) || !read_number(audio_kbps, 512, &audio_value) ||
+        !read_number(crf, 63, &crf_value) || !read_number(audio_kbps, 512, &audio_value) ||
         !read_number(workers, 256, &workers_value)) {
         return cli_usage(argv[0]);
     }
@@ -132,7 +133,13 @@ int cli_transcode(int argc, char **argv)
     struct sigaction action = {.sa_handler = cancel};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    enum rr_err err = ladder != NULL ? rr_ladder_parse(&job.ladder, ladder, &fault) : RR_OK;
+    enum rr_err err = rr_codec_parse(&job.codec, codec)
+                          ? RR_OK
+                          : rr_fail(&fault, RR_ERR_USAGE,
+                                    "codec \"%.32s\": h264, hevc, av1 and vp9 are known", codec);
+    if (err == RR_OK && ladder != NULL) {
+        err = rr_ladder_parse(&job.ladder, ladder, &fault);
+    }
     if (err == RR_OK) {
         err = rr_transcode_to_folder(&result, folder, in, &job, show_progress, &show, &cancelled,
                                      &fault);

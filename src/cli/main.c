@@ -18,7 +18,9 @@ const struct cli_verb cli_verbs[] = {
      "URL [--rendition 720p] [-o FILE] [--wallet FOLDER] [--pool-blocks 60] [--release] [--json]",
      "pull one rendition, pay each slice, return certificates", cli_watch},
     {"transcode",
-     "IN -o DIR [--ladder 720,480] [--gop-ms 2000] [--crf 23] [--preset veryfast] [--workers N] "
+     "IN -o DIR [--ladder 720,480] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset "
+     "P] "
+     "[--workers N] "
      "[--json]",
      "an HLS ladder in a folder, without a rig", cli_transcode},
     {"job", "show [JOB] [--json]", "publishing jobs", cli_job},

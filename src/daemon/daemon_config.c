@@ -96,7 +96,7 @@ static enum rr_err read_numbers(const struct rr_config *config, struct rig_confi
         [DATA_SHARDS] = {"store.data_shards", 1, 200, 4},
         [PARITY_SHARDS] = {"store.parity_shards", 0, 55, 2},
         [GOP_MS] = {"transcode.gop_ms", 500, 10000, 2000},
-        [CRF] = {"transcode.crf", 0, 51, 23},
+        [CRF] = {"transcode.crf", 0, 63, 0},
         [AUDIO_KBPS] = {"transcode.audio_kbps", 16, 512, 128},
         [WORKERS] = {"transcode.workers", 0, 256, 0},
         [CHALLENGES] = {"transcode.challenges", 1, 1024, 8},
@@ -140,6 +140,26 @@ static enum rr_err read_numbers(const struct rr_config *config, struct rig_confi
     return RR_OK;
 }
 
+/* Codec first: the other two are its own when they are left out. */
+static enum rr_err read_codec(const struct rr_config *config, struct rig_config *out,
+                              struct rr_fault *fault)
+{
+    const char *name = "h264";
+    enum rr_err err = rr_config_string(config, "transcode.codec", &name, fault);
+    if (err == RR_OK && !rr_codec_parse(&out->codec, name)) {
+        err = rr_fail(fault, RR_ERR_FORMAT,
+                      "transcode.codec is \"%s\"; h264, hevc, av1 or vp9 was expected", name);
+    }
+    if (err == RR_OK) {
+        err = read_text(config, "transcode.preset", out->preset, sizeof out->preset, fault);
+    }
+    if (err == RR_OK && out->preset[0] == '\0') {
+        snprintf(out->preset, sizeof out->preset, "%s", rr_codec_preset(out->codec));
+    }
+    out->crf = out->crf != 0 ? out->crf : rr_codec_crf(out->codec);
+    return err;
+}
+
 static enum rr_err read_texts(const struct rr_config *config, struct rig_config *out,
                               struct rr_fault *fault)
 {
@@ -158,7 +178,6 @@ static enum rr_err read_texts(const struct rr_config *config, struct rig_config 
     snprintf(out->serve_address, sizeof out->serve_address, "127.0.0.1");
     snprintf(out->control_address, sizeof out->control_address, "127.0.0.1");
     snprintf(out->ladder, sizeof out->ladder, "720,480,360");
-    snprintf(out->preset, sizeof out->preset, "veryfast");
     snprintf(out->devices, sizeof out->devices, "auto");
     out->mine = true;
     if ((err = read_text(config, "serve.address", out->serve_address, sizeof out->serve_address,
@@ -169,8 +188,7 @@ static enum rr_err read_texts(const struct rr_config *config, struct rig_config 
             RR_OK ||
         (err = read_text(config, "transcode.ladder", out->ladder, sizeof out->ladder, fault)) !=
             RR_OK ||
-        (err = read_text(config, "transcode.preset", out->preset, sizeof out->preset, fault)) !=
-            RR_OK) {
+        (err = read_codec(config, out, fault)) != RR_OK) {
         return err;
     }
     return rr_config_bool(config, "mine.enabled", &out->mine, fault);
@@ -200,11 +218,16 @@ static enum rr_err read_genesis(const struct rr_config *config, struct rig_confi
 static enum rr_err check_transcode(const struct rig_config *config, struct rr_fault *fault)
 {
     struct rr_ladder ladder;
-    if (rr_transcode_profile(config->preset) == NULL) {
+    char profile[RR_NAME_MAX + 1];
+    if (!rr_transcode_profile(profile, config->codec, config->preset)) {
         return rr_fail(
             fault, RR_ERR_FORMAT,
-            "transcode.preset is \"%s\"; one of x264's, ultrafast to veryslow, was expected",
-            config->preset);
+            "transcode.preset is \"%s\", which %s does not have; its usual one is \"%s\"",
+            config->preset, rr_codec_text(config->codec), rr_codec_preset(config->codec));
+    }
+    if (config->codec != RR_CODEC_AV1 && config->codec != RR_CODEC_VP9 && config->crf > 51) {
+        return rr_fail(fault, RR_ERR_FORMAT, "transcode.crf is %u; %s takes at most 51",
+                       config->crf, rr_codec_text(config->codec));
     }
     return rr_ladder_parse(&ladder, config->ladder, fault);
 }

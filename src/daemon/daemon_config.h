@@ -2,6 +2,7 @@
 #ifndef RR_DAEMON_CONFIG_H
 #define RR_DAEMON_CONFIG_H
 #include "daemon/daemon_stratum.h"
+#include "transcode/transcode.h"
 #include "wire/wire.h"
 
 /* All settings of a rig; texts are NUL-terminated copies. Keys: reelrig.toml beside this file. */
@@ -25,6 +26,7 @@ struct rig_config {
     char ladder[64];
     uint32_t gop_ms;
     uint16_t crf;
+    enum rr_codec codec;
     char preset[32];
     uint32_t audio_bps;
     unsigned workers;

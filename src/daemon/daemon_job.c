@@ -283,8 +283,7 @@ static enum rr_err fill_job(struct daemon_job *job, const struct daemon_job_word
     job->spec.chain_id = rr_genesis_chain_id(&config->genesis);
     job->spec.owner = job->rig->public_key;
     job->spec.created_ms = rr_wall_ms(job->rig->clock);
-    snprintf(job->spec.profile, sizeof job->spec.profile, "%s",
-             rr_transcode_profile(config->preset));
+    RR_CHECK(rr_transcode_profile(job->spec.profile, config->codec, config->preset));
     job->spec.crf = config->crf;
     job->spec.gop_ms = config->gop_ms;
     job->spec.audio_bps = config->audio_bps;

@@ -205,13 +205,20 @@ static enum rr_err contract(struct daemon_job *job, struct rr_fault *fault)
 enum rr_err daemon_job_options(const struct daemon_job *job, struct rr_transcode_options *out,
                                struct rr_fault *fault)
 {
-    (void)fault;
+    enum rr_codec codec;
+    const char *preset;
+    if (!rr_transcode_profile_read(&codec, &preset, job->spec.profile)) {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED,
+                       "the job asks for profile %s, which this version does not have",
+                       job->spec.profile);
+    }
     *out = (struct rr_transcode_options){
+        .codec = codec,
         .gop_ms = job->spec.gop_ms,
         .crf = job->spec.crf,
         .audio_bps = job->spec.audio_bps,
         .workers = job->rig->config.workers,
-        .preset = job->preset,
+        .preset = preset,
     };
     out->ladder.rung_count = job->spec.rung_count;
     memcpy(out->ladder.rungs, job->spec.rungs, sizeof out->ladder.rungs);

@@ -25,22 +25,35 @@ enum rr_err rr_ladder_parse(struct rr_ladder *out, const char *text,
 
 /* ---- what a job is told
  * -------------------------------------------------------------------------- */
+/* What the pictures are coded in; sound is AAC. */
+enum rr_codec { RR_CODEC_H264, RR_CODEC_HEVC, RR_CODEC_AV1, RR_CODEC_VP9 };
+/* "h264", "hevc", "av1", "vp9"; false for other texts. Any thread. */
+bool rr_codec_parse(enum rr_codec *out, const char *text) RR_MUST_USE;
+const char *rr_codec_text(enum rr_codec codec);   /* static */
+const char *rr_codec_preset(enum rr_codec codec); /* its default; static */
+uint16_t rr_codec_crf(enum rr_codec codec);       /* its default */
 /* A field of 0 or NULL stands for its default. All pointers are borrowed for the call. */
 struct rr_transcode_options {
     struct rr_ladder ladder;
-    uint32_t gop_ms;         /* 500..10000, default 2000 */
-    uint16_t crf;            /* 1..51, default 23 */
-    uint32_t audio_bps;      /* 16000..512000, default 128000 */
-    const char *preset;      /* of x264, ultrafast..veryslow, default "veryfast" */
-    unsigned workers;        /* encoders at a time, 1..256, default one per core */
+    uint32_t gop_ms;     /* 500..10000, default 2000 */
+    enum rr_codec codec; /* default H.264 */
+    uint16_t crf;        /* 1..51, default 23 (H.264) or 26 (HEVC); 1..63, 35 (AV1) or 32 (VP9) */
+    uint32_t audio_bps;  /* 16000..512000, default 128000 */
+    const char *preset;  /* ultrafast..veryslow, default "veryfast" (H.264) or "superfast" (HEVC);
+                            numbers, slow to fast: 2..12, 10 (AV1), 0..8, 5 (VP9) */
+    unsigned workers;    /* encoders at a time, 1..256, default one per core */
     const char *worker_path; /* default: RR_WORKER of the environment, then reelrig-worker beside
                                 this program */
     const char
         *job_folder; /* made when absent: journal and output; needed by rr_transcode_run alone */
 };
 /* Name of the exact profile of a preset, which pins encoder build and settings:
- * "x264-164-veryfast-v1". NULL when the preset is unknown. Static text; any thread. */
-const char *rr_transcode_profile(const char *preset);
+ * "x264-164-veryfast-v1". False when the codec has no such preset. Any thread. */
+bool rr_transcode_profile(char out[static RR_NAME_MAX + 1], enum rr_codec codec,
+                          const char *preset) RR_MUST_USE;
+/* The way back; *preset static. False: no profile of this version. Any thread. */
+bool rr_transcode_profile_read(enum rr_codec *codec, const char **preset,
+                               const char *profile) RR_MUST_USE;
 
 /* ---- what a file holds
  * ----------------------------------------------------------------------------- */

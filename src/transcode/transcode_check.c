@@ -78,19 +78,6 @@ enum rr_err transcode_sound_digest(struct transcode_coded *out, const struct tra
                   offset, fault);
 }
 
-enum rr_err transcode_avc_name(char out[static RR_NAME_MAX + 1], const uint8_t *extradata,
-                               uint32_t len, struct rr_fault *fault)
-{
-    for (uint32_t i = 0; i + 7 <= len; i++) {
-        const uint8_t *at = extradata + i;
-        if (at[0] == 0 && at[1] == 0 && at[2] == 1 && (at[3] & 0x1f) == 7) {
-            snprintf(out, RR_NAME_MAX + 1, "avc1.%02x%02x%02x", at[4], at[5], at[6]);
-            return RR_OK;
-        }
-    }
-    return rr_fail(fault, RR_ERR_DAMAGED, "the encoder gave no sequence parameter set");
-}
-
 void transcode_encode_task(struct transcode_encode *out, const struct transcode_plan *plan,
                            unsigned rung, const int64_t *pts, uint32_t count)
 {

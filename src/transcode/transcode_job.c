@@ -105,7 +105,7 @@ static enum rr_err start_source(struct scheduler *plan, uint32_t from, struct rr
     }
     plan->next_gop = from;
     plan->granted = NO_TASK;
-    enum rr_err err = transcode_worker_start(&plan->source, job->program, fault);
+    enum rr_err err = transcode_worker_start(&plan->source, job->program, false, fault);
     if (err == RR_OK) {
         transcode_encode_message(&message, TRANSCODE_SOURCE, source, ask);
         err = transcode_worker_ask(&plan->source, &message, &job->source_fd, 1,
@@ -293,7 +293,8 @@ static enum rr_err feed(struct scheduler *plan, struct encoder *encoder, struct 
         return RR_OK;
     }
     if (encoder->worker.pid == 0) {
-        err = transcode_worker_start(&encoder->worker, job->program, fault);
+        err = transcode_worker_start(&encoder->worker, job->program,
+                                     transcode_codec_threads(&job->plan), fault);
     }
     if (err == RR_OK && encoder->out_fd < 0) {
         err = transcode_memfd(&encoder->out_fd, "reelrig-packets", fault);
@@ -431,7 +432,7 @@ static enum rr_err start_sound(struct scheduler *plan, struct rr_fault *fault)
     struct transcode_job *job = plan->job;
     struct transcode_audio *ask = rr_alloc(sizeof *ask);
     struct rr_buf message = {0};
-    enum rr_err err = transcode_worker_start(&plan->sound, job->program, fault);
+    enum rr_err err = transcode_worker_start(&plan->sound, job->program, false, fault);
     for (unsigned i = 0; i < 2 && err == RR_OK; i++) {
         if (plan->sound_fds[i] >= 0) {
             close(plan->sound_fds[i]);

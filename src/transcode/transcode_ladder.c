@@ -4,23 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const presets[] = {"ultrafast", "superfast", "veryfast", "faster",  "fast",
-                                      "medium",    "slow",      "slower",   "veryslow"};
-static const char *const profiles[] = {
-    "x264-164-ultrafast-v1", "x264-164-superfast-v1", "x264-164-veryfast-v1",
-    "x264-164-faster-v1",    "x264-164-fast-v1",      "x264-164-medium-v1",
-    "x264-164-slow-v1",      "x264-164-slower-v1",    "x264-164-veryslow-v1"};
 static const uint16_t default_rungs[] = {720, 480, 360};
-
-const char *rr_transcode_profile(const char *preset)
-{
-    for (size_t i = 0; i < RR_COUNT(presets); i++) {
-        if (strcmp(presets[i], preset) == 0) {
-            return profiles[i];
-        }
-    }
-    return NULL;
-}
 
 /* Keeps rungs[] falling; false when it is there already or there is no room. */
 static bool insert_rung(struct rr_ladder *ladder, uint16_t rung)
@@ -75,22 +59,20 @@ enum rr_err transcode_options_fit(struct rr_transcode_options *out,
     struct rr_transcode_options fit = *options;
     struct rr_ladder sorted = {0};
     fit.gop_ms = fit.gop_ms != 0 ? fit.gop_ms : 2000;
-    fit.crf = fit.crf != 0 ? fit.crf : 23;
     fit.audio_bps = fit.audio_bps != 0 ? fit.audio_bps : 128000;
-    fit.preset = fit.preset != NULL && fit.preset[0] != 0 ? fit.preset : "veryfast";
     if (fit.gop_ms < 500 || fit.gop_ms > 10000) {
         return rr_fail(fault, RR_ERR_USAGE, "GOPs of %u ms: 500 to 10000 are possible",
                        (unsigned)fit.gop_ms);
     }
-    if (fit.crf > 51 || fit.audio_bps < 16000 || fit.audio_bps > 512000 || fit.workers > 256) {
-        return rr_fail(fault, RR_ERR_USAGE,
-                       "crf %u, %u bit/s of sound, %u workers: at most 51, 16000 to 512000, and at "
-                       "most 256 are possible",
-                       fit.crf, (unsigned)fit.audio_bps, fit.workers);
+    if (fit.audio_bps < 16000 || fit.audio_bps > 512000 || fit.workers > 256) {
+        return rr_fail(
+            fault, RR_ERR_USAGE,
+            "%u bit/s of sound, %u workers: 16000 to 512000, and at most 256 are possible",
+            (unsigned)fit.audio_bps, fit.workers);
     }
-    if (rr_transcode_profile(fit.preset) == NULL) {
-        return rr_fail(fault, RR_ERR_USAGE,
-                       "preset \"%.32s\" is not one of x264's ultrafast .. veryslow", fit.preset);
+    enum rr_err err = transcode_codec_fit(&fit, fault);
+    if (err != RR_OK) {
+        return err;
     }
     if (fit.ladder.rung_count > RR_RUNGS_MAX) {
         return rr_fail(fault, RR_ERR_USAGE, "%u rungs: at most %d are possible",
@@ -219,6 +201,7 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
     struct transcode_plan plan = {.video_stream = facts->video_stream,
                                   .audio_stream = facts->audio_stream,
                                   .gop_ms = options->gop_ms,
+                                  .codec = (uint8_t)options->codec,
                                   .crf = options->crf,
                                   .audio_bps = options->audio_bps};
     snprintf(plan.preset, sizeof plan.preset, "%s", options->preset);
@@ -232,6 +215,10 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
                            (unsigned)shown->fps_num, (unsigned)shown->fps_den);
         }
         fill_video(&plan, facts, options);
+        enum rr_err err = transcode_codec_shape(&plan, fault);
+        if (err != RR_OK) {
+            return err;
+        }
     } else {
         plan.tb_num = facts->audio_tb_num;
         plan.tb_den = facts->audio_tb_den;

@@ -244,7 +244,7 @@ static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fa
     struct rr_rendition *info = &packer->to->info;
     const struct rr_buf *extradata = &job->extradata[rung];
     enum rr_err err =
-        transcode_avc_name(info->codecs, extradata->ptr, (uint32_t)extradata->len, fault);
+        transcode_codec_name(info->codecs, plan, rung, rr_buf_slice(extradata), fault);
     if (err != RR_OK) {
         return err;
     }
@@ -263,7 +263,9 @@ static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fa
     packer->mux->rung = (uint8_t)rung;
     packer->mux->start = (job->gops[0].facts.pts[0] - plan->origin) * (int64_t)plan->ticks;
     packer->mux->extradata_bytes = (uint32_t)extradata->len;
-    memcpy(packer->mux->extradata, extradata->ptr, extradata->len);
+    if (extradata->len > 0) {
+        memcpy(packer->mux->extradata, extradata->ptr, extradata->len);
+    }
     err = open_session(packer, fault);
     for (uint32_t gop = 0; gop < job->gop_count && err == RR_OK; gop++) {
         err = pack_gop(packer, rung, gop, fault);
@@ -472,7 +474,7 @@ enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_re
     packer.packets = rr_alloc(sizeof *packer.packets);
     packer.mux->plan = job->plan;
     result.renditions = rr_alloc_array(job->plan.rung_count + 1u, sizeof *result.renditions);
-    enum rr_err err = transcode_worker_start(&packer.worker, job->program, fault);
+    enum rr_err err = transcode_worker_start(&packer.worker, job->program, false, fault);
     err = err != RR_OK ? err : transcode_memfd(&packer.out_fd, "reelrig-segment", fault);
     for (unsigned rung = 0; rung < job->plan.rung_count && err == RR_OK; rung++) {
         packer.to = &result.renditions[result.rendition_count++];

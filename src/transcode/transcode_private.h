@@ -36,9 +36,9 @@ enum rr_err transcode_worker_find(char out[static RR_PATH_BYTES],
                                   const struct rr_transcode_options *options,
                                   struct rr_fault *fault) RR_MUST_USE;
 /* Starts one, in namespaces of its own where the kernel allows it, and waits until it has locked
- * itself in. */
+ * itself in. threads: it may start threads; not for one that reads foreign bytes. */
 enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *program,
-                                   struct rr_fault *fault) RR_MUST_USE;
+                                   bool threads, struct rr_fault *fault) RR_MUST_USE;
 /* Kills and reaps; {0} is fine. */
 void transcode_worker_stop(struct transcode_worker *worker);
 /* Sends message (cleared) with borrowed descriptors and starts the wall limit. RR_ERR_UNREACHABLE:
@@ -60,6 +60,21 @@ struct rr_slice transcode_worker_body(const struct transcode_worker *worker);
 enum rr_err transcode_memfd(int *out, const char *name, struct rr_fault *fault) RR_MUST_USE;
 /* A read-only descriptor of its own for the source, where the system gives one. */
 enum rr_err transcode_source_fd(int *out, int source_fd, struct rr_fault *fault) RR_MUST_USE;
+
+/* ---- codecs (transcode_codec.c) ---------------------------------------------------------------
+ */
+/* Fills in and checks crf and preset. */
+enum rr_err transcode_codec_fit(struct rr_transcode_options *fit,
+                                struct rr_fault *fault) RR_MUST_USE;
+/* RR_ERR_UNSUPPORTED: a rung is too small for the encoder. */
+enum rr_err transcode_codec_shape(const struct transcode_plan *plan,
+                                  struct rr_fault *fault) RR_MUST_USE;
+/* The encoder runs threads of its own whatever it is told, so its worker must be let. */
+bool transcode_codec_threads(const struct transcode_plan *plan);
+/* RFC 6381 name of a rung; extradata as the encoder gave it. */
+enum rr_err transcode_codec_name(char out[static RR_NAME_MAX + 1],
+                                 const struct transcode_plan *plan, unsigned rung,
+                                 struct rr_slice extradata, struct rr_fault *fault) RR_MUST_USE;
 
 /* ---- probe (transcode_probe.c)
  * ---------------------------------------------------------------------------- */
@@ -118,9 +133,6 @@ enum rr_err transcode_es_digest(struct transcode_coded *out,
 /* The same for sound: configuration and AAC frames. */
 enum rr_err transcode_sound_digest(struct transcode_coded *out, const struct transcode_sound *sound,
                                    int fd, uint64_t offset, struct rr_fault *fault) RR_MUST_USE;
-/* RFC 6381 name out of an Annex-B SPS. */
-enum rr_err transcode_avc_name(char out[static RR_NAME_MAX + 1], const uint8_t *extradata,
-                               uint32_t len, struct rr_fault *fault) RR_MUST_USE;
 /* Fills the task for one GOP of one rung. */
 void transcode_encode_task(struct transcode_encode *out, const struct transcode_plan *plan,
                            unsigned rung, const int64_t *pts, uint32_t count);

@@ -11,7 +11,7 @@ enum rr_err transcode_probe_with(struct transcode_facts *out, const char *progra
     struct transcode_worker worker = {.socket = -1};
     struct transcode_facts facts = {0};
     struct rr_buf message = {0};
-    enum rr_err err = transcode_worker_start(&worker, program, fault);
+    enum rr_err err = transcode_worker_start(&worker, program, false, fault);
     if (err != RR_OK) {
         return err;
     }

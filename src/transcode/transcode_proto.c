@@ -218,6 +218,7 @@ void transcode_code_plan(struct transcode_coder *coder, struct transcode_plan *m
     code_u32(coder, &m->ticks, INT32_MAX);
     code_u32(coder, &m->fps_num, INT32_MAX);
     code_u32(coder, &m->fps_den, INT32_MAX);
+    code_u8(coder, &m->codec, RR_CODEC_VP9);
     code_u16(coder, &m->crf);
     code_text(coder, m->preset, sizeof m->preset);
     code_u32(coder, &m->audio_bps, INT32_MAX);

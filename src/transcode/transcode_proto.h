@@ -6,7 +6,7 @@
 #define RR_TRANSCODE_PROTO_H
 #include "transcode/transcode.h"
 
-#define TRANSCODE_PROTO_VERSION 1
+#define TRANSCODE_PROTO_VERSION 2
 #define TRANSCODE_MESSAGE_MAX   65536
 #define TRANSCODE_FRAMES_MAX    2048 /* of one GOP: its table of packets must fit a message */
 #define TRANSCODE_EXTRADATA_MAX 4096
@@ -87,6 +87,7 @@ struct transcode_plan {
     struct transcode_hdr hdr;
     uint32_t timescale, ticks; /* output ticks per source tick */
     uint32_t fps_num, fps_den;
+    uint8_t codec; /* enum rr_codec */
     uint16_t crf;
     char preset[16];
     uint32_t audio_bps;

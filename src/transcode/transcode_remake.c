@@ -57,12 +57,19 @@ static enum rr_err encode_gop(struct remake *remake, struct transcode_coded *cod
 {
     struct rr_buf message = {0};
     int fds[2] = {remake->frames_fd, remake->out_fd};
+    enum rr_err err = RR_OK;
+    if (transcode_codec_threads(&remake->job.plan)) { /* not the one that has read foreign bytes */
+        transcode_worker_stop(&remake->worker);
+        err = transcode_worker_start(&remake->worker, remake->job.program, true, fault);
+    }
+    if (err != RR_OK) {
+        return err;
+    }
     transcode_encode_task(remake->encode, &remake->job.plan, rung, remake->gop->pts,
                           remake->gop->count);
     transcode_encode_message(&message, TRANSCODE_ENCODE, encode, remake->encode);
-    enum rr_err err =
-        transcode_worker_ask(&remake->worker, &message, fds, 2,
-                             transcode_patience(&remake->job.plan, remake->gop->count), fault);
+    err = transcode_worker_ask(&remake->worker, &message, fds, 2,
+                               transcode_patience(&remake->job.plan, remake->gop->count), fault);
     err = err != RR_OK ? err
                        : transcode_worker_wait(&remake->worker, TRANSCODE_PACKETS,
                                                remake->job.cancel, fault);
@@ -139,7 +146,8 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
     remake->encode = rr_alloc(sizeof *remake->encode);
     remake->packets = rr_alloc(sizeof *remake->packets);
     enum rr_err err = transcode_prepare(&remake->job, source_fd, options, cancel, fault);
-    err = err != RR_OK ? err : transcode_worker_start(&remake->worker, remake->job.program, fault);
+    err = err != RR_OK ? err
+                       : transcode_worker_start(&remake->worker, remake->job.program, false, fault);
     err = err != RR_OK ? err : transcode_memfd(&remake->out_fd, "reelrig-packets", fault);
     if (err == RR_OK && leaf->rendition < plan->rung_count) {
         err = remake_picture(remake, out, leaf, fault);

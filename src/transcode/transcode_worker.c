@@ -55,7 +55,7 @@ enum rr_err transcode_worker_find(char out[static RR_PATH_BYTES],
 struct start {
     const char *program;
     int socket;
-    bool namespaces;
+    bool namespaces, threads;
     const sigset_t *mask;
     char *const *environment;
 };
@@ -64,8 +64,9 @@ struct start {
 static int child(void *ctx)
 {
     const struct start *start = ctx;
-    char name[] = WORKER_NAME, yes[] = "1", no[] = "0", address[] = ADDRESS_BYTES;
-    char *const arguments[] = {name, start->namespaces ? yes : no, address, NULL};
+    char name[] = WORKER_NAME, address[] = ADDRESS_BYTES;
+    char locks[] = {start->namespaces ? '1' : '0', start->threads ? 't' : '-', 0};
+    char *const arguments[] = {name, locks, address, NULL};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0) {
@@ -82,7 +83,7 @@ static int child(void *ctx)
     _exit(127);
 }
 
-static pid_t launch(const char *program, int socket, bool *namespaces)
+static pid_t launch(const char *program, int socket, bool threads, bool *namespaces)
 {
     sigset_t all, before;
     char *environment[3] = {NULL};
@@ -105,6 +106,7 @@ static pid_t launch(const char *program, int socket, bool *namespaces)
     struct start start = {.program = program,
                           .socket = socket,
                           .namespaces = true,
+                          .threads = threads,
                           .mask = &before,
                           .environment = environment};
     sigfillset(&all);
@@ -149,7 +151,7 @@ static enum rr_err check_hello(const struct transcode_hello *hello, struct rr_fa
 }
 
 enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *program,
-                                   struct rr_fault *fault)
+                                   bool threads, struct rr_fault *fault)
 {
     int pair[2];
     bool namespaces = false;
@@ -159,7 +161,7 @@ enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *
         return rr_fail_errno(fault, "no socket for a worker");
     }
     worker->socket = pair[0];
-    worker->pid = launch(program, pair[1], &namespaces);
+    worker->pid = launch(program, pair[1], threads, &namespaces);
     close(pair[1]);
     if (worker->pid < 0) {
         worker->pid = 0;

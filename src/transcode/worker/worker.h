@@ -25,8 +25,9 @@ void worker_send(struct worker *worker, struct rr_buf *message);
 /* The error of a libav call in one sentence. */
 enum rr_err worker_fail_av(struct rr_fault *fault, int averror, const char *what);
 
-/* Resource limits, Landlock, seccomp; nothing can be opened after it. Aborts only on misuse. */
-void worker_lock_down(struct transcode_hello *hello, uint64_t address_bytes);
+/* Resource limits, Landlock, seccomp; nothing can be opened after it. threads: they may be started.
+ * Aborts only on misuse. */
+void worker_lock_down(struct transcode_hello *hello, uint64_t address_bytes, bool threads);
 /* Tries what must be killed: "open", "socket", "fork", "exec", "kill"; returns 1 if it came
  * through. */
 int worker_self_test(const char *what);
@@ -56,6 +57,14 @@ enum rr_err worker_scale_frame(struct worker_scale *scale, uint8_t *const out[RR
 /* Plane pointers and strides of a packed rung picture. */
 void worker_picture_layout(uint8_t *planes[4], int strides[4], const struct transcode_plan *plan,
                            const struct transcode_rung *rung, uint8_t *bytes);
+
+/* ---- encoders ---- */
+/* Looks all up once, while libraries may still open files. */
+void worker_encoders_warm(void);
+const char *worker_encoder_name(const struct transcode_plan *plan);
+enum AVCodecID worker_codec_id(const struct transcode_plan *plan);
+/* Preset, quality and what makes the result exact; before avcodec_open2. libav's error, or 0. */
+int worker_codec_settings(AVCodecContext *codec, const struct transcode_plan *plan);
 
 /* ---- tasks ---- */
 enum rr_err worker_probe(struct worker *worker, struct rr_fault *fault);

@@ -3,7 +3,6 @@
  * one: that is what makes it makeable again alone, byte for byte (measured: a flushed and reused
  * encoder is never equal). */
 #include "transcode/worker/worker.h"
-#include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,34 +16,16 @@ struct encoder {
     struct transcode_packets *answer;
 };
 
-/* keyint above any GOP: the only IDR is the first. cpu-independent: same bytes on every SIMD level.
- */
-#define EXACT_PARAMS "cpu-independent=1:keyint=4096:min-keyint=2048:scenecut=0:open-gop=0:annexb=1"
-
-static void hdr_params(struct rr_buf *text, const struct transcode_hdr *hdr)
-{
-    if (hdr->has_mastering) {
-        rr_buf_format(text, ":mastering-display=G(%u,%u)B(%u,%u)R(%u,%u)WP(%u,%u)L(%u,%u)",
-                      hdr->primaries[0][0], hdr->primaries[0][1], hdr->primaries[1][0],
-                      hdr->primaries[1][1], hdr->primaries[2][0], hdr->primaries[2][1],
-                      hdr->white[0], hdr->white[1], (unsigned)hdr->luminance_max,
-                      (unsigned)hdr->luminance_min);
-    }
-    if (hdr->has_light) {
-        rr_buf_format(text, ":cll=%u,%u", hdr->light_max, hdr->light_mean);
-    }
-}
-
 static enum rr_err open_encoder(struct encoder *encoder, struct rr_fault *fault)
 {
     const struct transcode_plan *plan = &encoder->ask->plan;
     const struct transcode_rung *rung = &plan->rungs[encoder->ask->rung];
-    const AVCodec *x264 = avcodec_find_encoder_by_name("libx264");
-    struct rr_buf params = {0};
-    if (x264 == NULL) {
-        return rr_fail(fault, RR_ERR_UNSUPPORTED, "this libavcodec has no libx264");
+    const char *name = worker_encoder_name(plan);
+    const AVCodec *kind = avcodec_find_encoder_by_name(name);
+    if (kind == NULL) {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "this libavcodec has no %s", name);
     }
-    AVCodecContext *codec = encoder->codec = avcodec_alloc_context3(x264);
+    AVCodecContext *codec = encoder->codec = avcodec_alloc_context3(kind);
     encoder->packet = av_packet_alloc();
     if (codec == NULL || encoder->packet == NULL) {
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for an encoder");
@@ -62,15 +43,9 @@ static enum rr_err open_encoder(struct encoder *encoder, struct rr_fault *fault)
     codec->color_trc = plan->transfer;
     codec->colorspace = plan->matrix;
     codec->chroma_sample_location = plan->location;
-    rr_buf_append(&params, EXACT_PARAMS, strlen(EXACT_PARAMS));
-    hdr_params(&params, &plan->hdr);
-    rr_write_u8(&params, 0);
-    int rc = av_opt_set(codec->priv_data, "preset", plan->preset, 0);
-    rc = rc < 0 ? rc : av_opt_set_double(codec->priv_data, "crf", plan->crf, 0);
-    rc = rc < 0 ? rc : av_opt_set(codec->priv_data, "x264-params", (const char *)params.ptr, 0);
-    rc = rc < 0 ? rc : avcodec_open2(codec, x264, NULL);
-    rr_buf_clear(&params);
-    return rc < 0 ? worker_fail_av(fault, rc, "libx264 does not start") : RR_OK;
+    int rc = worker_codec_settings(codec, plan);
+    rc = rc < 0 ? rc : avcodec_open2(codec, kind, NULL);
+    return rc < 0 ? worker_fail_av(fault, rc, "the encoder does not start") : RR_OK;
 }
 
 /* End of the NAL unit that starts at `at`, a start code; start codes are 3 or 4 bytes. */
@@ -103,6 +78,16 @@ static void append_stripped(struct rr_buf *out, const uint8_t *bytes, size_t len
     }
 }
 
+static void append_coded(const struct encoder *encoder, struct rr_buf *out, const uint8_t *bytes,
+                         size_t len)
+{
+    if (encoder->ask->plan.codec == RR_CODEC_H264) {
+        append_stripped(out, bytes, len);
+    } else if (len > 0) {
+        rr_buf_append(out, bytes, len);
+    }
+}
+
 static enum rr_err drain(struct encoder *encoder, struct rr_fault *fault)
 {
     struct transcode_packets *answer = encoder->answer;
@@ -113,15 +98,16 @@ static enum rr_err drain(struct encoder *encoder, struct rr_fault *fault)
         if (answer->count == TRANSCODE_FRAMES_MAX) {
             return rr_fail(fault, RR_ERR_LIMIT, "the encoder gave more packets than pictures");
         }
-        append_stripped(&encoder->bytes, packet->data, (size_t)packet->size);
+        append_coded(encoder, &encoder->bytes, packet->data, (size_t)packet->size);
         answer->packets[answer->count++] =
             (struct transcode_packet){.bytes = (uint32_t)(encoder->bytes.len - before),
                                       .pts = packet->pts,
                                       .key = (packet->flags & AV_PKT_FLAG_KEY) != 0};
         av_packet_unref(encoder->packet);
     }
-    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? RR_OK
-                                                      : worker_fail_av(fault, rc, "libx264 failed");
+    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF
+               ? RR_OK
+               : worker_fail_av(fault, rc, "the encoder failed");
 }
 
 static void keep(void *ctx, uint8_t *bytes)
@@ -156,13 +142,14 @@ static enum rr_err encode_frames(struct encoder *encoder, uint8_t *pictures, str
         frame->buf[0] =
             av_buffer_create(planes[0], (size_t)frame_bytes, keep, NULL, AV_BUFFER_FLAG_READONLY);
         int rc = avcodec_send_frame(encoder->codec, frame);
-        err =
-            rc < 0 ? worker_fail_av(fault, rc, "libx264 refuses a picture") : drain(encoder, fault);
+        err = rc < 0 ? worker_fail_av(fault, rc, "the encoder refuses a picture")
+                     : drain(encoder, fault);
         av_frame_unref(frame);
     }
     if (err == RR_OK) {
         int rc = avcodec_send_frame(encoder->codec, NULL);
-        err = rc < 0 ? worker_fail_av(fault, rc, "libx264 does not end") : drain(encoder, fault);
+        err =
+            rc < 0 ? worker_fail_av(fault, rc, "the encoder does not end") : drain(encoder, fault);
     }
     av_frame_free(&frame);
     return err;
@@ -172,12 +159,14 @@ static enum rr_err finish(struct encoder *encoder, int out_fd, struct rr_fault *
 {
     const AVCodecContext *codec = encoder->codec;
     struct rr_buf header = {0};
-    append_stripped(&header, codec->extradata, (size_t)codec->extradata_size);
+    append_coded(encoder, &header, codec->extradata, (size_t)codec->extradata_size);
     enum rr_err err = header.len <= TRANSCODE_EXTRADATA_MAX
                           ? rr_pwrite_full(out_fd, encoder->bytes.ptr, encoder->bytes.len, 0, fault)
                           : rr_fail(fault, RR_ERR_LIMIT, "parameter sets of %zu bytes", header.len);
     if (err == RR_OK) {
-        memcpy(encoder->answer->extradata, header.ptr, header.len);
+        if (header.len > 0) { /* VP9 has none */
+            memcpy(encoder->answer->extradata, header.ptr, header.len);
+        }
         encoder->answer->extradata_bytes = (uint32_t)header.len;
         encoder->answer->bytes = encoder->bytes.len;
     }

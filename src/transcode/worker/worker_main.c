@@ -117,11 +117,12 @@ static void warm_up(void)
 {
     setenv("TZ", "UTC0", 1); /* else each look at the calendar opens a file */
     tzset();
+    setenv("SVT_LOG", "-1", 1); /* SVT-AV1 would tell its settings to stderr */
     av_log_set_callback(drop_line);
     rr_crypto_init();
     av_get_cpu_flags();
     av_cpu_count();
-    avcodec_find_encoder_by_name("libx264");
+    worker_encoders_warm();
     avcodec_find_encoder(AV_CODEC_ID_AAC);
     av_guess_format("mp4", NULL, NULL);
 }
@@ -131,7 +132,8 @@ int main(int argc, char **argv)
     struct transcode_hello hello = {.version = TRANSCODE_PROTO_VERSION};
     struct worker worker = {.socket = TRANSCODE_SOCKET_FD};
     struct rr_buf message = {0};
-    bool testing = argc == 3 && strcmp(argv[1], "--self-test") == 0;
+    bool threads = argc == 3 && strcmp(argv[1], "--self-test-threads") == 0;
+    bool testing = threads || (argc == 3 && strcmp(argv[1], "--self-test") == 0);
     if (argc != 3) {
         static const char usage[] = "reelrig-worker is started by reelrig and reelrigd\n";
         return write(STDERR_FILENO, usage, sizeof usage - 1) > 0 ? 2 : 1;
@@ -139,11 +141,11 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, 9);
     warm_up();
     if (testing) {
-        worker_lock_down(&hello, 0);
+        worker_lock_down(&hello, 0, threads);
         _exit(worker_self_test(argv[2]));
     }
     hello.namespaces = argv[1][0] == '1';
-    worker_lock_down(&hello, strtoull(argv[2], NULL, 10));
+    worker_lock_down(&hello, strtoull(argv[2], NULL, 10), argv[1][0] != '\0' && argv[1][1] == 't');
     transcode_encode_message(&message, TRANSCODE_HELLO, hello, &hello);
     worker_send(&worker, &message);
     serve(&worker);

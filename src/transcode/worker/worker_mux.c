@@ -91,7 +91,14 @@ static bool fill_video(AVStream *stream, const struct transcode_mux *ask)
     const struct transcode_rung *rung = &plan->rungs[ask->rung];
     AVCodecParameters *shape = stream->codecpar;
     shape->codec_type = AVMEDIA_TYPE_VIDEO;
-    shape->codec_id = AV_CODEC_ID_H264;
+    shape->codec_id = worker_codec_id(plan);
+    if (plan->codec == RR_CODEC_HEVC) {
+        shape->codec_tag = MKTAG('h', 'v', 'c', '1'); /* parameter sets in front only: some players
+                                                         take nothing else */
+    }
+    if (plan->codec == RR_CODEC_VP9) {
+        shape->profile = plan->ten_bit ? FF_PROFILE_VP9_2 : FF_PROFILE_VP9_0;
+    }
     shape->width = rung->width;
     shape->height = rung->height;
     shape->format = plan->ten_bit ? AV_PIX_FMT_YUV420P10LE : AV_PIX_FMT_YUV420P;

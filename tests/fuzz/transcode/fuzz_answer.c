@@ -69,7 +69,13 @@ static void after_packets(const struct transcode_packets *m)
     struct rr_fault fault;
     asked->count = m->count;
     (void)!transcode_check_packets(m, asked, &fault);
-    (void)!transcode_avc_name(name, m->extradata, m->extradata_bytes, &fault);
+    for (uint8_t codec = RR_CODEC_H264; codec <= RR_CODEC_VP9; codec++) {
+        struct transcode_plan plan = {.codec = codec, .rung_count = 1, .fps_num = 1, .fps_den = 1};
+        if (transcode_codec_name(name, &plan, 0, rr_slice_of(m->extradata, m->extradata_bytes),
+                                 &fault) == RR_OK) {
+            RR_CHECK(strnlen(name, sizeof name) <= RR_NAME_MAX);
+        }
+    }
     rr_free(asked);
 }
 

@@ -174,8 +174,84 @@ static void options_out_of_range_are_refused(void **state)
         assert_int_equal(transcode_options_fit(&fit, &wrong[i], &fault), RR_ERR_USAGE);
         assert_true(fault.text[0] != 0);
     }
-    assert_string_equal(rr_transcode_profile("veryfast"), "x264-164-veryfast-v1");
-    assert_null(rr_transcode_profile("placebo"));
+}
+
+static void a_profile_names_codec_and_preset_and_leads_back_to_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *codec, *preset, *profile;
+    } rows[] = {{"h264", "veryfast", "x264-164-veryfast-v1"},
+                {"hevc", "medium", "x265-199-medium-v1"},
+                {"av1", "10", "svtav1-141-p10-v1"},
+                {"vp9", "5", "vpx9-112-c5-v1"}};
+    char profile[RR_NAME_MAX + 1];
+    enum rr_codec codec, again;
+    const char *preset;
+    for (size_t i = 0; i < RR_COUNT(rows); i++) {
+        assert_true(rr_codec_parse(&codec, rows[i].codec));
+        assert_string_equal(rr_codec_text(codec), rows[i].codec);
+        assert_true(rr_transcode_profile(profile, codec, rows[i].preset));
+        assert_string_equal(profile, rows[i].profile);
+        assert_true(rr_transcode_profile_read(&again, &preset, profile));
+        assert_int_equal(again, codec);
+        assert_string_equal(preset, rows[i].preset);
+        assert_false(rr_transcode_profile(profile, codec, "placebo"));
+        assert_true(rr_transcode_profile(profile, codec, rr_codec_preset(codec)));
+    }
+    assert_false(rr_codec_parse(&codec, "h265"));
+    assert_false(rr_transcode_profile_read(&again, &preset, "x264-164-veryfast-v2"));
+}
+
+static void names_for_players_are_read_from_what_the_encoder_gave(void **state)
+{
+    (void)state;
+    static const uint8_t avc[] = {0, 0, 0, 1, 0x67, 0x64, 0x00, 0x1f, 0xac, 0, 0, 1, 0x68};
+    /* VPS begins, then an SPS of Main, level 3.1 with its 0 0 3. */
+    static const uint8_t hevc[] = {0,    0,    0, 1, 0x40, 1,    0x0c, 0, 0,    0,
+                                   1,    0x42, 1, 1, 0x01, 0x60, 0,    0, 3,    0,
+                                   0x90, 0,    0, 3, 0,    0,    3,    0, 0x5d, 0xa0};
+    /* Profile 0, one operating point, level index 5 (3.1). */
+    static const uint8_t av1[] = {0x0a, 0x0b, 0x00, 0x00, 0x00, 0x2d, 0x4c, 0xff, 0xb3, 0xc0};
+    struct transcode_plan plan = {.codec = RR_CODEC_H264, .rung_count = 1};
+    char name[RR_NAME_MAX + 1];
+    plan.rungs[0] = (struct transcode_rung){.width = 1280, .height = 720};
+    plan.fps_num = 30;
+    plan.fps_den = 1;
+    plan.primaries = plan.transfer = plan.matrix = 1;
+    assert_int_equal(transcode_codec_name(name, &plan, 0, rr_slice_of(avc, sizeof avc), NULL),
+                     RR_OK);
+    assert_string_equal(name, "avc1.64001f");
+    plan.codec = RR_CODEC_HEVC;
+    assert_int_equal(transcode_codec_name(name, &plan, 0, rr_slice_of(hevc, sizeof hevc), NULL),
+                     RR_OK);
+    assert_string_equal(name, "hvc1.1.6.L93.90");
+    plan.codec = RR_CODEC_AV1;
+    assert_int_equal(transcode_codec_name(name, &plan, 0, rr_slice_of(av1, sizeof av1), NULL),
+                     RR_OK);
+    assert_string_equal(name, "av01.0.05M.08");
+    plan.codec = RR_CODEC_VP9;
+    assert_int_equal(transcode_codec_name(name, &plan, 0, (struct rr_slice){0}, NULL), RR_OK);
+    assert_string_equal(name, "vp09.00.31.08.01.01.01.01.00");
+    /* Cut anywhere they are refused, not read beyond. */
+    for (size_t len = 0; len < 9; len++) {
+        uint8_t *copy = rr_alloc(len + 1);
+        memcpy(copy, avc, len < 6 ? len : 6);
+        plan.codec = RR_CODEC_H264;
+        assert_int_equal(
+            transcode_codec_name(name, &plan, 0, rr_slice_of(copy, len < 6 ? len : 6), NULL),
+            RR_ERR_DAMAGED);
+        memcpy(copy, hevc, len);
+        plan.codec = RR_CODEC_HEVC;
+        assert_int_equal(transcode_codec_name(name, &plan, 0, rr_slice_of(copy, len), NULL),
+                         RR_ERR_DAMAGED);
+        memcpy(copy, av1, len < 6 ? len : 6);
+        plan.codec = RR_CODEC_AV1;
+        assert_int_equal(
+            transcode_codec_name(name, &plan, 0, rr_slice_of(copy, len < 6 ? len : 6), NULL),
+            RR_ERR_DAMAGED);
+        rr_free(copy);
+    }
 }
 
 int main(void)
@@ -188,6 +264,8 @@ int main(void)
         cmocka_unit_test(the_output_keeps_the_ticks_of_the_source),
         cmocka_unit_test(gops_begin_on_a_grid_of_time),
         cmocka_unit_test(options_out_of_range_are_refused),
+        cmocka_unit_test(a_profile_names_codec_and_preset_and_leads_back_to_them),
+        cmocka_unit_test(names_for_players_are_read_from_what_the_encoder_gave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,10 +3,10 @@
 #include "transcode/transcode_private.h"
 
 /* How the worker ended that locked itself in and then tried `what`. */
-static int self_test(const char *what)
+static int self_test(const char *how, const char *what)
 {
     char *printed = NULL;
-    const char *argv[] = {KIT_WORKER, "--self-test", what, NULL};
+    const char *argv[] = {KIT_WORKER, how, what, NULL};
     int status = kit_run(&printed, argv);
     rr_free(printed);
     return status;
@@ -17,17 +17,34 @@ static void what_the_worker_may_not_do_kills_it(void **state)
     (void)state;
     static const char *const forbidden[] = {"open", "socket", "fork", "exec", "kill", "code"};
     for (size_t i = 0; i < RR_COUNT(forbidden); i++) {
-        int status = self_test(forbidden[i]);
+        int status = self_test("--self-test", forbidden[i]);
         if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS) {
             fail_msg("\"%s\" ended with wait status %d and not by SIGSYS", forbidden[i], status);
         }
     }
 }
 
+static void a_worker_that_may_start_threads_may_start_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const forbidden[] = {"socket", "fork", "exec", "kill", "code"};
+    for (size_t i = 0; i < RR_COUNT(forbidden); i++) {
+        int status = self_test("--self-test-threads", forbidden[i]);
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS) {
+            fail_msg("\"%s\" ended with wait status %d and not by SIGSYS", forbidden[i], status);
+        }
+    }
+    for (unsigned i = 0; i < 2; i++) { /* opening is answered with an error: encoders look around */
+        int status = self_test("--self-test-threads", i == 0 ? "open" : "nothing");
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
 static void the_lock_itself_lets_the_worker_live(void **state)
 {
     (void)state;
-    int status = self_test("nothing");
+    int status = self_test("--self-test", "nothing");
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
 }
@@ -59,7 +76,7 @@ static void a_worker_lives_in_namespaces_of_its_own_with_one_descriptor(void **s
     static const char *const kinds[] = {"user", "net", "ipc", "mnt", "pid", "uts"};
     struct transcode_worker worker;
     char ours[64], its[64], path[64];
-    assert_int_equal(transcode_worker_start(&worker, KIT_WORKER, NULL), RR_OK);
+    assert_int_equal(transcode_worker_start(&worker, KIT_WORKER, false, NULL), RR_OK);
     read_link(ours, sizeof ours, getpid(), "user");
     read_link(its, sizeof its, worker.pid, "user");
     bool offered = its[0] != 0 && strcmp(ours, its) != 0;
@@ -94,7 +111,7 @@ static void a_worker_that_dies_is_told_apart_and_leaves_nothing(void **state)
     struct transcode_worker worker;
     struct rr_fault fault = {0};
     uint8_t kind = 0;
-    assert_int_equal(transcode_worker_start(&worker, KIT_WORKER, NULL), RR_OK);
+    assert_int_equal(transcode_worker_start(&worker, KIT_WORKER, false, NULL), RR_OK);
     pid_t pid = worker.pid;
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(transcode_worker_take(&worker, &kind, &fault), RR_ERR_UNREACHABLE);
@@ -119,7 +136,7 @@ static void a_message_that_is_no_task_is_answered_not_obeyed(void **state)
                                     TRANSCODE_SEGMENT,
                                     TRANSCODE_PROBE,
                                     200};
-    assert_int_equal(transcode_worker_start(&worker, KIT_WORKER, NULL), RR_OK);
+    assert_int_equal(transcode_worker_start(&worker, KIT_WORKER, false, NULL), RR_OK);
     for (size_t i = 0; i < RR_COUNT(wrong); i++) {
         rr_write_u8(&message, wrong[i]);
         rr_write_u8(&message, 7);
@@ -133,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_worker_may_not_do_kills_it),
+        cmocka_unit_test(a_worker_that_may_start_threads_may_start_nothing_else),
         cmocka_unit_test(the_lock_itself_lets_the_worker_live),
         cmocka_unit_test(started_by_hand_it_only_says_whose_it_is),
         cmocka_unit_test(a_worker_lives_in_namespaces_of_its_own_with_one_descriptor),
