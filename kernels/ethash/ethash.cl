@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Ethash for OpenCL C 1.2: what all search variants share, the dataset and single hashes. One of
- * the files ethash_thread.cl, ethash_lanes.cl, ethash_lots.cl is compiled behind this one.
+/* Ethash for OpenCL C 1.2: what all kernels share. One of the files ethash_dataset.cl (dataset and
+ * single hashes), ethash_thread.cl, ethash_lanes.cl, ethash_lots.cl (searches) is compiled behind
+ * this one.
  *
  * Given by the host: RR_GROUP nonces of a work-group, RR_PAIR hashes in flight in a group of lanes,
  * RR_KEY_MASK bits of a final that are compared (all; tests make ties common).
@@ -9,7 +10,6 @@
 
 #define FNV_PRIME 0x01000193u
 #define ACCESSES  64u
-#define PARENTS   256u
 
 /* Words of 16, and 64-bit lanes of 8, are the same 64 bytes: devices are little-endian. */
 typedef struct {
@@ -232,60 +232,6 @@ ulong4 mix_of(ulong8 seed, __global const uint16 *low, __global const uint16 *hi
         ACCESSES_OF_HALF(i + 16, m1)
     }
     return (ulong4)(fold16(m0), fold16(m1));
-}
-
-/* Mix and final of each check; 64 bytes of out each. */
-__kernel void verify(__global const check_t *checks, __global ulong4 *out, uint count,
-                     __global const uint16 *low, __global const uint16 *high, uint low_rows,
-                     uint rows, uint magic)
-{
-    uint i = get_global_id(0);
-    if (i < count) {
-        ulong8 seed = keccak512_seed(vload4(0, checks[i].header), checks[i].nonce);
-        ulong4 mix = mix_of(seed, low, high, low_rows, rows, magic);
-        out[2 * i] = mix;
-        out[2 * i + 1] = keccak256_final(seed, mix);
-    }
-}
-
-/* ---- dataset -----------------------------------------------------------------------------------
- */
-#define PARENT(j, word)                                                                            \
-    mix = mix * FNV_PRIME ^                                                                        \
-          cache[modulo(((node ^ (j)) * FNV_PRIME) ^ (word), cache_items, cache_magic)];
-
-/* Nodes (half items) first .. first + count - 1 of the dataset, a work-item each; out starts with
- * node `base`. */
-__kernel void dataset(__global uint16 *out, uint base, uint first, uint count,
-                      __global const uint16 *cache, uint cache_items, uint cache_magic)
-{
-    uint i = get_global_id(0);
-    if (i >= count) {
-        return;
-    }
-    uint node = first + i;
-    uint16 mix = cache[modulo(node, cache_items, cache_magic)];
-    mix.s0 ^= node;
-    mix = as_uint16(keccak512_node(as_ulong8(mix)));
-    for (uint j = 0; j < PARENTS; j += 16) {
-        PARENT(j, mix.s0)
-        PARENT(j + 1, mix.s1)
-        PARENT(j + 2, mix.s2)
-        PARENT(j + 3, mix.s3)
-        PARENT(j + 4, mix.s4)
-        PARENT(j + 5, mix.s5)
-        PARENT(j + 6, mix.s6)
-        PARENT(j + 7, mix.s7)
-        PARENT(j + 8, mix.s8)
-        PARENT(j + 9, mix.s9)
-        PARENT(j + 10, mix.sa)
-        PARENT(j + 11, mix.sb)
-        PARENT(j + 12, mix.sc)
-        PARENT(j + 13, mix.sd)
-        PARENT(j + 14, mix.se)
-        PARENT(j + 15, mix.sf)
-    }
-    out[node - base] = as_uint16(keccak512_node(as_ulong8(mix)));
 }
 
 /* ---- one candidate of a group ------------------------------------------------------------------

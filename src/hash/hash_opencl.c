@@ -12,6 +12,7 @@
 
 /* kernels/ethash/ethash*.cl */
 extern const char opencl_source_common[];
+extern const char opencl_source_dataset[];
 extern const char opencl_source_thread[];
 extern const char opencl_source_lanes[];
 extern const char opencl_source_lots[];
@@ -122,47 +123,24 @@ static cl_kernel make_kernel(const struct opencl_device *device, cl_program prog
     return kernel; /* also with an error: the caller clears it */
 }
 
-enum rr_err opencl_program_init(struct opencl_program *out, const struct opencl_device *device,
-                                const struct opencl_shape *shape, struct rr_fault *fault)
+/* The common source with another behind it. */
+static enum rr_err make_program(cl_program *out, const struct opencl_device *device,
+                                const char *source, const char *options, struct rr_fault *fault)
 {
     const struct opencl_api *api = device->api;
-    const char *sources[2] = {opencl_source_common, opencl_source_thread};
-    if (strcmp(shape->variant, "lanes") == 0) {
-        sources[1] = opencl_source_lanes;
-    } else if (strcmp(shape->variant, "lots") == 0) {
-        sources[1] = opencl_source_lots;
-    }
-    char options[160];
-    (void)snprintf(options, sizeof(options),
-                   "-cl-std=CL1.2 -DRR_GROUP=%" PRIu32 " -DRR_PAIR=%" PRIu32
-                   " -DRR_KEY_MASK=0x%" PRIx64 "UL",
-                   shape->group, shape->pair, api->key_mask);
-    struct opencl_program made = {.shape = shape};
+    const char *sources[2] = {opencl_source_common, source};
     cl_int code = CL_SUCCESS;
-    enum rr_err err = RR_OK;
-    made.program = api->clCreateProgramWithSource(device->context, 2, sources, NULL, &code);
+    cl_program program = api->clCreateProgramWithSource(device->context, 2, sources, NULL, &code);
     if (code != CL_SUCCESS) {
         return opencl_failed(device, "its program", code, fault);
     }
-    code = api->clBuildProgram(made.program, 1, &device->id, options, NULL, NULL);
+    code = api->clBuildProgram(program, 1, &device->id, options, NULL, NULL);
     if (code != CL_SUCCESS) {
-        err = build_failed(device, made.program, code, fault);
-        opencl_program_clear(&made, api);
+        enum rr_err err = build_failed(device, program, code, fault);
+        (void)api->clReleaseProgram(program);
         return err;
     }
-    for (size_t i = 0; i < OPENCL_SLOTS; i++) {
-        made.search[i] = make_kernel(device, made.program, "search", shape->items, &code);
-    }
-    for (size_t i = 0; i < OPENCL_QUEUES; i++) {
-        made.verify[i] = make_kernel(device, made.program, "verify", ITEMS, &code);
-    }
-    made.dataset = make_kernel(device, made.program, "dataset", ITEMS, &code);
-    if (code != CL_SUCCESS) {
-        err = opencl_failed(device, "its kernels", code, fault);
-        opencl_program_clear(&made, api);
-        return err;
-    }
-    *out = made;
+    *out = program;
     return RR_OK;
 }
 
@@ -173,15 +151,43 @@ static void clear_kernel(cl_kernel kernel, const struct opencl_api *api)
     }
 }
 
+enum rr_err opencl_program_init(struct opencl_program *out, const struct opencl_device *device,
+                                const struct opencl_shape *shape, struct rr_fault *fault)
+{
+    const char *source = opencl_source_thread;
+    if (strcmp(shape->variant, "lanes") == 0) {
+        source = opencl_source_lanes;
+    } else if (strcmp(shape->variant, "lots") == 0) {
+        source = opencl_source_lots;
+    }
+    char options[160];
+    (void)snprintf(options, sizeof(options),
+                   "-cl-std=CL1.2 -DRR_GROUP=%" PRIu32 " -DRR_PAIR=%" PRIu32
+                   " -DRR_KEY_MASK=0x%" PRIx64 "UL",
+                   shape->group, shape->pair, device->api->key_mask);
+    struct opencl_program made = {.shape = shape};
+    enum rr_err err = make_program(&made.program, device, source, options, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    cl_int code = CL_SUCCESS;
+    for (size_t i = 0; i < OPENCL_SLOTS; i++) {
+        made.search[i] = make_kernel(device, made.program, "search", shape->items, &code);
+    }
+    if (code != CL_SUCCESS) {
+        err = opencl_failed(device, "its search", code, fault);
+        opencl_program_clear(&made, device->api);
+        return err;
+    }
+    *out = made;
+    return RR_OK;
+}
+
 void opencl_program_clear(struct opencl_program *program, const struct opencl_api *api)
 {
     for (size_t i = 0; i < OPENCL_SLOTS; i++) {
         clear_kernel(program->search[i], api);
     }
-    for (size_t i = 0; i < OPENCL_QUEUES; i++) {
-        clear_kernel(program->verify[i], api);
-    }
-    clear_kernel(program->dataset, api);
     if (program->program != NULL) {
         (void)api->clReleaseProgram(program->program);
     }
@@ -206,7 +212,7 @@ static void clear_buffer(cl_mem buffer, const struct opencl_api *api)
     }
 }
 
-enum rr_err opencl_queue_init(struct opencl_queue *out, const struct opencl_device *device,
+static enum rr_err init_queue(struct opencl_queue *out, const struct opencl_device *device,
                               struct rr_fault *fault)
 {
     cl_int code = CL_SUCCESS;
@@ -227,11 +233,13 @@ enum rr_err opencl_queue_init(struct opencl_queue *out, const struct opencl_devi
         make_buffer(device, CL_MEM_READ_ONLY, OPENCL_CHECKS_MAX * sizeof(*out->host_checks), &code);
     out->hashes = make_buffer(device, CL_MEM_WRITE_ONLY,
                               OPENCL_CHECKS_MAX * sizeof(*out->host_hashes), &code);
+    out->verify = make_kernel(device, device->common, "verify", ITEMS, &code);
     return code == CL_SUCCESS ? RR_OK : opencl_failed(device, "its queues", code, fault);
 }
 
-void opencl_queue_clear(struct opencl_queue *queue, const struct opencl_api *api)
+static void clear_queue(struct opencl_queue *queue, const struct opencl_api *api)
 {
+    clear_kernel(queue->verify, api);
     clear_buffer(queue->works, api);
     clear_buffer(queue->map, api);
     clear_buffer(queue->candidates, api);
@@ -255,7 +263,10 @@ static void close_device(void *state)
 {
     struct opencl_device *device = state;
     for (size_t i = 0; i < OPENCL_QUEUES; i++) {
-        opencl_queue_clear(&device->queues[i], device->api);
+        clear_queue(&device->queues[i], device->api);
+    }
+    if (device->common != NULL) {
+        (void)device->api->clReleaseProgram(device->common);
     }
     if (device->context != NULL) {
         (void)device->api->clReleaseContext(device->context);
@@ -305,8 +316,12 @@ static enum rr_err open_device(void **out, struct hash_opened *opened,
     if (how->memory_bytes_max > 0 && how->memory_bytes_max < device->memory_bytes) {
         device->memory_bytes = how->memory_bytes_max;
     }
+    if (err == RR_OK) {
+        err = make_program(&device->common, device, opencl_source_dataset,
+                           "-cl-std=CL1.2 -DRR_KEY_MASK=0", fault);
+    }
     for (size_t i = 0; i < OPENCL_QUEUES && err == RR_OK; i++) {
-        err = opencl_queue_init(&device->queues[i], device, fault);
+        err = init_queue(&device->queues[i], device, fault);
     }
     if (err != RR_OK) {
         close_device(device);
@@ -399,14 +414,21 @@ static void unreserve(struct opencl_epoch *epoch, uint64_t bytes)
     epoch->bytes -= bytes;
 }
 
+/* What a dataset is made with. */
+struct builder {
+    cl_command_queue queue; /* of its own: beside searches */
+    cl_kernel kernel;
+    cl_mem cache;
+    const atomic_bool *cancel;
+};
+
 /* Fills a buffer with the rows first .. first + rows - 1, in launches that stay short. */
-static enum rr_err build_rows(const struct opencl_epoch *epoch, cl_command_queue queue, cl_mem out,
-                              cl_mem cache, uint32_t first_row, uint32_t rows,
-                              const atomic_bool *cancel, struct rr_fault *fault)
+static enum rr_err build_rows(const struct opencl_epoch *epoch, const struct builder *builder,
+                              cl_mem out, uint32_t first_row, uint32_t rows, struct rr_fault *fault)
 {
     const struct opencl_device *device = epoch->device;
     const struct opencl_api *api = device->api;
-    cl_kernel kernel = epoch->program.dataset;
+    cl_kernel kernel = builder->kernel;
     uint32_t base = 2 * first_row;
     uint32_t end = base + 2 * rows;
     uint32_t magic = opencl_magic(epoch->params.cache_items);
@@ -414,11 +436,11 @@ static enum rr_err build_rows(const struct opencl_epoch *epoch, cl_command_queue
     cl_int code = CL_SUCCESS;
     opencl_argument(api, kernel, 0, sizeof(out), &out, &code);
     opencl_argument(api, kernel, 1, sizeof(base), &base, &code);
-    opencl_argument(api, kernel, 4, sizeof(cache), &cache, &code);
+    opencl_argument(api, kernel, 4, sizeof(builder->cache), &builder->cache, &code);
     opencl_argument(api, kernel, 5, sizeof(magic), &epoch->params.cache_items, &code);
     opencl_argument(api, kernel, 6, sizeof(magic), &magic, &code);
     for (uint32_t node = base; node < end && code == CL_SUCCESS;) {
-        if (cancel != NULL && atomic_load(cancel)) {
+        if (builder->cancel != NULL && atomic_load(builder->cancel)) {
             return rr_fail(fault, RR_ERR_CANCELLED, "the Ethash dataset on %s was given up",
                            device->name);
         }
@@ -429,11 +451,11 @@ static enum rr_err build_rows(const struct opencl_epoch *epoch, cl_command_queue
         opencl_argument(api, kernel, 2, sizeof(node), &node, &code);
         opencl_argument(api, kernel, 3, sizeof(count), &count, &code);
         if (code == CL_SUCCESS) {
-            code =
-                api->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &global, &local, 0, NULL, NULL);
+            code = api->clEnqueueNDRangeKernel(builder->queue, kernel, 1, NULL, &global, &local, 0,
+                                               NULL, NULL);
         }
         if (code == CL_SUCCESS) {
-            code = api->clFinish(queue);
+            code = api->clFinish(builder->queue);
         }
         uint64_t took_us = rr_monotonic_us(rr_clock_system()) - start_us;
         if (took_us < OPENCL_LAUNCH_US / 2 && launch < (1u << 22)) {
@@ -475,38 +497,56 @@ static enum rr_err sample(const struct opencl_epoch *epoch, cl_command_queue que
     return RR_OK;
 }
 
-static enum rr_err build(struct opencl_epoch *epoch, cl_command_queue queue,
-                         const struct hash_setup *setup, struct rr_fault *fault)
+static enum rr_err build_both(struct opencl_epoch *epoch, struct builder *builder,
+                              struct rr_fault *fault)
 {
     const struct opencl_device *device = epoch->device;
+    uint32_t low = epoch->low_rows;
     uint32_t rows = epoch->params.dataset_items;
     uint64_t cache_bytes = NODE_BYTES * epoch->params.cache_items;
-    cl_mem cache = NULL;
     enum rr_err err =
-        make_nodes(&epoch->low, epoch, queue, ROW_BYTES * epoch->low_rows, "dataset", fault);
-    if (err == RR_OK && epoch->low_rows < rows) {
-        err = make_nodes(&epoch->high, epoch, queue, ROW_BYTES * (rows - epoch->low_rows),
-                         "dataset", fault);
+        make_nodes(&epoch->low, epoch, builder->queue, ROW_BYTES * low, "dataset", fault);
+    if (err == RR_OK && low < rows) {
+        err = make_nodes(&epoch->high, epoch, builder->queue, ROW_BYTES * (rows - low), "dataset",
+                         fault);
     }
     if (err == RR_OK) {
-        err = make_nodes(&cache, epoch, queue, cache_bytes, "cache", fault);
+        err = make_nodes(&builder->cache, epoch, builder->queue, cache_bytes, "cache", fault);
     }
     if (err == RR_OK) {
-        cl_int code =
-            device->api->clEnqueueWriteBuffer(queue, cache, CL_TRUE, 0, (size_t)cache_bytes,
-                                              hash_light_cache(epoch->light), 0, NULL, NULL);
+        cl_int code = device->api->clEnqueueWriteBuffer(
+            builder->queue, builder->cache, CL_TRUE, 0, (size_t)cache_bytes,
+            hash_light_cache(epoch->light), 0, NULL, NULL);
         err = code == CL_SUCCESS ? RR_OK : opencl_failed(device, "its cache", code, fault);
     }
     if (err == RR_OK) {
-        err = build_rows(epoch, queue, epoch->low, cache, 0, epoch->low_rows, setup->cancel, fault);
+        err = build_rows(epoch, builder, epoch->low, 0, low, fault);
     }
-    if (err == RR_OK && epoch->low_rows < rows) {
-        err = build_rows(epoch, queue, epoch->high, cache, epoch->low_rows, rows - epoch->low_rows,
-                         setup->cancel, fault);
+    if (err == RR_OK && low < rows) {
+        err = build_rows(epoch, builder, epoch->high, low, rows - low, fault);
     }
-    clear_buffer(cache, device->api);
-    unreserve(epoch, cache_bytes);
-    return err == RR_OK ? sample(epoch, queue, fault) : err;
+    return err == RR_OK ? sample(epoch, builder->queue, fault) : err;
+}
+
+static enum rr_err build(struct opencl_epoch *epoch, const struct hash_setup *setup,
+                         struct rr_fault *fault)
+{
+    const struct opencl_device *device = epoch->device;
+    const struct opencl_api *api = device->api;
+    struct builder builder = {.cancel = setup->cancel};
+    cl_int code = CL_SUCCESS;
+    builder.queue = api->clCreateCommandQueue(device->context, device->id, 0, &code);
+    builder.kernel = make_kernel(device, device->common, "dataset", ITEMS, &code);
+    enum rr_err err = code == CL_SUCCESS
+                          ? build_both(epoch, &builder, fault)
+                          : opencl_failed(device, "the making of a dataset", code, fault);
+    clear_buffer(builder.cache, api);
+    clear_kernel(builder.kernel, api);
+    if (builder.queue != NULL) {
+        (void)api->clReleaseCommandQueue(builder.queue);
+    }
+    unreserve(epoch, NODE_BYTES * epoch->params.cache_items);
+    return err;
 }
 
 void opencl_epoch_take(struct opencl_epoch *epoch, const struct opencl_program *program)
@@ -536,7 +576,6 @@ static enum rr_err prepare(void **out, void *state, const struct hash_setup *set
         return err;
     }
     struct opencl_epoch *epoch = rr_alloc(sizeof(*epoch));
-    cl_command_queue queue = NULL; /* of its own: beside searches */
     epoch->device = device;
     epoch->light = setup->light;
     epoch->params = setup->params;
@@ -553,15 +592,7 @@ static enum rr_err prepare(void **out, void *state, const struct hash_setup *set
         }
     }
     if (err == RR_OK) {
-        cl_int code = CL_SUCCESS;
-        queue = device->api->clCreateCommandQueue(device->context, device->id, 0, &code);
-        err = code == CL_SUCCESS ? RR_OK : opencl_failed(device, "a queue", code, fault);
-    }
-    if (err == RR_OK) {
-        err = build(epoch, queue, setup, fault);
-    }
-    if (queue != NULL) {
-        (void)device->api->clReleaseCommandQueue(queue);
+        err = build(epoch, setup, fault);
     }
     if (err != RR_OK) {
         release(epoch);

@@ -117,6 +117,7 @@ struct opencl_doubt {
 struct opencl_queue {
     cl_command_queue queue;
     cl_mem works, map, candidates, checks, hashes;
+    cl_kernel verify; /* arguments belong to a kernel: each queue has its own */
     struct opencl_candidate *host_candidates;
     uint32_t (*host_map)[2];
     struct opencl_work *host_works;
@@ -137,17 +138,16 @@ struct opencl_device {
     size_t items_max; /* of a work-group */
     uint64_t memory_bytes, buffer_bytes_max;
     struct opencl_queue queues[OPENCL_QUEUES];
+    cl_program common; /* kernels that are the same for every shape */
     pthread_mutex_t lock;
     uint64_t used_bytes; /* of epochs; under lock */
 };
 
-/* A program built for one shape, with kernels for each queue: arguments belong to a kernel. */
+/* The search built for one shape. */
 struct opencl_program {
     const struct opencl_shape *shape;
     cl_program program;
     cl_kernel search[OPENCL_SLOTS];
-    cl_kernel verify[OPENCL_QUEUES];
-    cl_kernel dataset;
 };
 
 struct opencl_epoch {
@@ -170,7 +170,7 @@ uint32_t opencl_magic(uint32_t n);
 void opencl_argument(const struct opencl_api *api, cl_kernel kernel, cl_uint index, size_t size,
                      const void *value, cl_int *code);
 
-/* Builds the kernels; RR_ERR_UNSUPPORTED with the compiler's words. *out by opencl_program_clear.
+/* Builds the search; RR_ERR_UNSUPPORTED with the compiler's words. *out by opencl_program_clear.
  */
 enum rr_err opencl_program_init(struct opencl_program *out, const struct opencl_device *device,
                                 const struct opencl_shape *shape, struct rr_fault *fault);
@@ -180,11 +180,6 @@ const struct opencl_shape *opencl_shape_find(const struct opencl_device *device,
 
 /* From now on the epoch searches by this program, given to it; the one before is the caller's. */
 void opencl_epoch_take(struct opencl_epoch *epoch, const struct opencl_program *program);
-
-/* Queue, buffers. RR_ERR_MEMORY, RR_ERR_IO; cleared by opencl_queue_clear also after a failure. */
-enum rr_err opencl_queue_init(struct opencl_queue *out, const struct opencl_device *device,
-                              struct rr_fault *fault);
-void opencl_queue_clear(struct opencl_queue *queue, const struct opencl_api *api);
 
 /* The backend's search, verify, tune. */
 enum rr_err opencl_search(void *epoch, uint32_t slot, struct hash_candidate *out,

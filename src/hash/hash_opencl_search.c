@@ -12,7 +12,7 @@
 struct run {
     const struct opencl_epoch *epoch;
     struct opencl_queue *queue;
-    cl_kernel search, verify;
+    cl_kernel search;
     struct hash_candidate *out;
     const struct hash_work *works;
     size_t count;
@@ -48,8 +48,9 @@ static void dataset_arguments(const struct opencl_epoch *epoch, cl_kernel kernel
  */
 /* host_hashes[i] answers host_checks[i]. */
 static enum rr_err hash_checks(const struct opencl_epoch *epoch, struct opencl_queue *queue,
-                               cl_kernel kernel, uint32_t count, struct rr_fault *fault)
+                               uint32_t count, struct rr_fault *fault)
 {
+    cl_kernel kernel = queue->verify;
     const struct opencl_device *device = epoch->device;
     const struct opencl_api *api = device->api;
     const size_t local = ITEMS;
@@ -84,8 +85,7 @@ enum rr_err opencl_verify(void *state, struct rr_hash_check *checks, size_t coun
             memcpy(queue->host_checks[i].header, checks[first + i].header_hash, 32);
             queue->host_checks[i].nonce = checks[first + i].nonce;
         }
-        enum rr_err err =
-            hash_checks(epoch, queue, epoch->program.verify[OPENCL_SLOTS], (uint32_t)now, fault);
+        enum rr_err err = hash_checks(epoch, queue, (uint32_t)now, fault);
         if (err != RR_OK) {
             return err;
         }
@@ -118,7 +118,7 @@ static enum rr_err take_checks(struct run *run, struct rr_fault *fault)
     struct opencl_queue *queue = run->queue;
     uint32_t count = run->checks;
     run->checks = 0;
-    enum rr_err err = count > 0 ? hash_checks(run->epoch, queue, run->verify, count, fault) : RR_OK;
+    enum rr_err err = count > 0 ? hash_checks(run->epoch, queue, count, fault) : RR_OK;
     for (uint32_t i = 0; i < count && err == RR_OK; i++) {
         const struct opencl_doubt *doubt = &queue->doubts[i];
         const struct hash_work *work = &run->works[doubt->work];
@@ -369,7 +369,6 @@ enum rr_err opencl_search(void *state, uint32_t slot, struct hash_candidate *out
     struct run run = {.epoch = epoch,
                       .queue = &epoch->device->queues[slot],
                       .search = epoch->program.search[slot],
-                      .verify = epoch->program.verify[slot],
                       .out = out,
                       .works = works,
                       .count = count};
