@@ -40,8 +40,8 @@ __kernel void dataset(__global uint16 *out, uint base, uint first, uint count,
     out[node - base] = as_uint16(keccak512_node(as_ulong8(mix)));
 }
 
-/* Mix and final of each check; 64 bytes of out each. */
-__kernel void verify(__global const check_t *checks, __global ulong4 *out, uint count,
+/* Mix, final and stamp of each check: nine words of 64 bits. */
+__kernel void verify(__global const check_t *checks, __global ulong *out, uint count, uint stamp,
                      __global const uint16 *low, __global const uint16 *high, uint low_rows,
                      uint rows, uint magic)
 {
@@ -49,7 +49,9 @@ __kernel void verify(__global const check_t *checks, __global ulong4 *out, uint 
     if (i < count) {
         ulong8 seed = keccak512_seed(vload4(0, checks[i].header), checks[i].nonce);
         ulong4 mix = mix_of(seed, low, high, low_rows, rows, magic);
-        out[2 * i] = mix;
-        out[2 * i + 1] = keccak256_final(seed, mix);
+        __global ulong *mine = out + 9 * (size_t)i;
+        vstore4(mix, 0, mine);
+        vstore4(keccak256_final(seed, mix), 1, mine);
+        mine[8] = stamp;
     }
 }

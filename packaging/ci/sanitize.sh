@@ -7,5 +7,6 @@ cd "$(dirname "$0")/../.."
 build="build-sanitize"
 cmake -G Ninja -S . -B $build -DRR_SANITIZE=address,undefined -DRR_WERROR=ON >/dev/null
 ninja -C $build --quiet
+export LSAN_OPTIONS=suppressions=$PWD/packaging/ci/lsan.supp:print_suppressions=0
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 RR_SHORT=1
 tests/run.sh $build -LE system

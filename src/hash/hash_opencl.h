@@ -77,9 +77,10 @@ struct opencl_check {
 struct opencl_hash {
     uint8_t mix[32];
     uint8_t final_be[32];
+    uint64_t stamp;
 };
 _Static_assert(sizeof(struct opencl_work) == 64 && sizeof(struct opencl_check) == 64 &&
-                   sizeof(struct opencl_candidate) == 16 && sizeof(struct opencl_hash) == 64,
+                   sizeof(struct opencl_candidate) == 16 && sizeof(struct opencl_hash) == 72,
                "as the kernels have them");
 #define OPENCL_FOUND      1u
 #define OPENCL_TIE        2u
@@ -124,7 +125,7 @@ struct opencl_queue {
     struct opencl_check *host_checks;
     struct opencl_hash *host_hashes;
     struct opencl_doubt *doubts; /* beside host_checks */
-    uint16_t stamp;              /* of the last batch: candidates of another one do not count */
+    uint16_t stamp;              /* of the last batch: answers with another one do not count */
     uint64_t ns_per_group;       /* running mean; 0: not known yet */
 };
 

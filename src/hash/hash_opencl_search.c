@@ -46,11 +46,22 @@ static void dataset_arguments(const struct opencl_epoch *epoch, cl_kernel kernel
 
 /* ---- checks -------------------------------------------------------------------------------------
  */
+/* Drivers are known to report a launch as done that never ran. */
+static enum rr_err left_out(const struct opencl_device *device, const char *what,
+                            struct rr_fault *fault)
+{
+    return rr_fail(fault, RR_ERR_IO,
+                   "OpenCL device %s left out a part of its %s; look at the kernel's log, at its "
+                   "clocks and its power, then restart it",
+                   device->name, what);
+}
+
 /* host_hashes[i] answers host_checks[i]. */
 static enum rr_err hash_checks(const struct opencl_epoch *epoch, struct opencl_queue *queue,
                                uint32_t count, struct rr_fault *fault)
 {
     cl_kernel kernel = queue->verify;
+    uint32_t stamp = ++queue->stamp;
     const struct opencl_device *device = epoch->device;
     const struct opencl_api *api = device->api;
     const size_t local = ITEMS;
@@ -61,7 +72,8 @@ static enum rr_err hash_checks(const struct opencl_epoch *epoch, struct opencl_q
     opencl_argument(api, kernel, 0, sizeof(queue->checks), &queue->checks, &code);
     opencl_argument(api, kernel, 1, sizeof(queue->hashes), &queue->hashes, &code);
     opencl_argument(api, kernel, 2, sizeof(count), &count, &code);
-    dataset_arguments(epoch, kernel, 3, &code);
+    opencl_argument(api, kernel, 3, sizeof(stamp), &stamp, &code);
+    dataset_arguments(epoch, kernel, 4, &code);
     if (code == CL_SUCCESS) {
         code = api->clEnqueueNDRangeKernel(queue->queue, kernel, 1, NULL, &global, &local, 0, NULL,
                                            NULL);
@@ -71,7 +83,15 @@ static enum rr_err hash_checks(const struct opencl_epoch *epoch, struct opencl_q
                                         count * sizeof(*queue->host_hashes), queue->host_hashes, 0,
                                         NULL, NULL);
     }
-    return code == CL_SUCCESS ? RR_OK : opencl_failed(device, "its checks", code, fault);
+    if (code != CL_SUCCESS) {
+        return opencl_failed(device, "its checks", code, fault);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (queue->host_hashes[i].stamp != stamp) {
+            return left_out(device, "checks", fault);
+        }
+    }
+    return RR_OK;
 }
 
 enum rr_err opencl_verify(void *state, struct rr_hash_check *checks, size_t count,
@@ -330,10 +350,7 @@ static enum rr_err count_hashes(struct run *run, struct rr_fault *fault)
         uint32_t at = run->queue->host_candidates[g].offset - run->queue->host_map[g][1];
         if (info >> OPENCL_STAMP_BIT0 != run->queue->stamp || made != asked ||
             ((info & OPENCL_FOUND) != 0 && at >= asked)) {
-            return rr_fail(fault, RR_ERR_IO,
-                           "OpenCL device %s left out a part of a search; look at the kernel's "
-                           "log, at its clocks and its power, then restart it",
-                           run->epoch->device->name);
+            return left_out(run->epoch->device, "search", fault);
         }
         run->out[owner].done += made;
     }
