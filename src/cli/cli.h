@@ -87,6 +87,7 @@ int cli_watch(int argc, char **argv);
 void cli_gpu_print(const json_t *devices);
 int cli_gpu(int argc, char **argv);
 int cli_hash(int argc, char **argv);
+int cli_puzzle(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_road(int argc, char **argv);
 

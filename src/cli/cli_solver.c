@@ -143,6 +143,11 @@ enum rr_err cli_solver_finish(struct cli_solver *solver, struct rr_fault *fault)
     return send_all(solver, fault);
 }
 
+struct rr_hash_engine *cli_solver_engine(struct cli_solver *solver)
+{
+    return solver->engine;
+}
+
 uint32_t cli_solver_accepted(const struct cli_solver *solver)
 {
     return solver->accepted;

@@ -15,6 +15,8 @@ void cli_solver_offer(struct cli_solver *solver, const char *text);
 /* Waits for the searches (their effort is what the network expects of a puzzle's time), signs,
  * sends. */
 enum rr_err cli_solver_finish(struct cli_solver *solver, struct rr_fault *fault) RR_MUST_USE;
+/* Borrowed until free: for other searches of this viewer. */
+struct rr_hash_engine *cli_solver_engine(struct cli_solver *solver);
 uint32_t cli_solver_accepted(const struct cli_solver *solver);
 void cli_solver_free(struct cli_solver *solver); /* NULL is fine; cancels */
 #endif

@@ -78,16 +78,17 @@ static enum rr_err set_base(struct cli_viewer *viewer, const char *url, struct r
     return RR_OK;
 }
 
-static enum rr_err set_folder(struct cli_viewer *viewer, const char *folder, struct rr_fault *fault)
+enum rr_err cli_viewer_folder(char out[static RR_PATH_BYTES], const char *folder,
+                              struct rr_fault *fault)
 {
     const char *home = getenv("HOME");
     folder = folder != NULL ? folder : getenv("REELRIG_WALLET");
     if (folder == NULL && home == NULL) {
         return rr_fail(fault, RR_ERR_USAGE, "name the wallet's folder with --wallet");
     }
-    enum rr_err err = folder != NULL ? rr_path(viewer->folder, fault, "%s", folder)
-                                     : rr_path(viewer->folder, fault, "%s/.reelrig", home);
-    return err != RR_OK ? err : rr_make_folders(viewer->folder, fault);
+    enum rr_err err = folder != NULL ? rr_path(out, fault, "%s", folder)
+                                     : rr_path(out, fault, "%s/.reelrig", home);
+    return err != RR_OK ? err : rr_make_folders(out, fault);
 }
 
 static enum rr_err pin_genesis(struct cli_viewer *viewer, struct rr_fault *fault)
@@ -142,7 +143,7 @@ enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const ch
     char path[RR_PATH_BYTES];
     *out = (struct cli_viewer){.http = cli_http_new()};
     enum rr_err err = set_base(out, url, fault);
-    if (err != RR_OK || (err = set_folder(out, folder, fault)) != RR_OK ||
+    if (err != RR_OK || (err = cli_viewer_folder(out->folder, folder, fault)) != RR_OK ||
         (err = cli_viewer_path(out, path, fault, "viewer.key")) != RR_OK ||
         (err = rr_seckey_load(&out->key, path, fault)) != RR_OK ||
         (err = pin_genesis(out, fault)) != RR_OK || (err = load_trusted(out, fault)) != RR_OK) {

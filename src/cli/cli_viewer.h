@@ -21,7 +21,11 @@ struct cli_viewer {
     struct rr_header trusted; /* last header whose chain from genesis was checked */
     uint64_t anchor_ms; /* time of block 1, the anchor of the difficulty; 0 before it is known */
 };
-/* Folder (NULL: $REELRIG_WALLET, else ~/.reelrig): loads or makes the key; pins the network on
+/* The wallet's folder, made when absent: folder, or where it is NULL $REELRIG_WALLET, else
+ * ~/.reelrig. */
+enum rr_err cli_viewer_folder(char out[static RR_PATH_BYTES], const char *folder,
+                              struct rr_fault *fault) RR_MUST_USE;
+/* Folder (as of cli_viewer_folder): loads or makes the key; pins the network on
  * first use, later another genesis is RR_ERR_TRUST. url: any address on the rig's serving port.
  * Blocks. */
 enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const char *url,

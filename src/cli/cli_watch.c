@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reelrig watch: the viewer's side of the road. All that money hangs on is on disk before it
  * leaves. */
+#include "cli/cli_puzzler.h"
 #include "cli/cli_solver.h"
 #include "cli/cli_viewer.h"
 #include "pay/pay.h"
@@ -21,6 +22,9 @@
 struct watch {
     struct cli_viewer viewer;
     struct cli_solver *solver;
+    bool wants_puzzles;
+    uint32_t puzzle_seconds, share_percent; /* share 0: as the solver has it */
+    struct cli_puzzler *puzzler;            /* NULL: puzzles are passed over */
     struct rr_hash32 resource_id;
     char resource_text[65];
     struct rr_manifest manifest;
@@ -374,6 +378,21 @@ static enum rr_err fetch_slice(struct watch *watch, struct rr_buf *segment, cons
     return err;
 }
 
+/* A checked segment, or init.mp4, which carries none. */
+static enum rr_err take_puzzles(struct watch *watch, const struct rr_segment *segment,
+                                struct rr_slice file, struct rr_fault *fault)
+{
+    if (watch->puzzler == NULL || segment == &watch->rendition->init) {
+        return RR_OK;
+    }
+    const struct rr_proof_place place = {
+        .chain_id = rr_genesis_chain_id(&watch->viewer.genesis),
+        .resource_id = watch->resource_id,
+        .rendition = (uint16_t)(watch->rendition - watch->manifest.renditions),
+        .segment = (uint32_t)(segment - watch->rendition->segments)};
+    return cli_puzzler_segment(watch->puzzler, &place, file, fault);
+}
+
 static enum rr_err fetch_segment(struct watch *watch, const struct rr_segment *segment,
                                  const char *file, bool free_of_charge, struct rr_fault *fault)
 {
@@ -399,6 +418,7 @@ static enum rr_err fetch_segment(struct watch *watch, const struct rr_segment *s
             err = rr_fail(fault, RR_ERR_TRUST, "%s is not what the owner's manifest says", file);
         } else if ((err = rr_write_full(watch->fd, bytes.ptr, bytes.len, fault)) == RR_OK) {
             watch->bytes += bytes.len;
+            err = take_puzzles(watch, segment, rr_buf_slice(&bytes), fault);
         }
     }
     rr_buf_clear(&bytes);
@@ -427,8 +447,13 @@ static enum rr_err resume_file(struct watch *watch, uint32_t *next_segment, bool
         struct rr_hash32 digest;
         enum rr_err err = rr_pread_full(watch->fd, bytes, s->bytes, at, fault);
         rr_segment_digest(&digest, rr_slice_of(bytes, s->bytes));
+        bool whole = err == RR_OK && rr_hash32_equal(&digest, &s->digest);
+        err = whole ? take_puzzles(watch, s, rr_slice_of(bytes, s->bytes), fault) : RR_OK;
         rr_free(bytes);
-        if (err != RR_OK || !rr_hash32_equal(&digest, &s->digest)) {
+        if (err != RR_OK) {
+            return err;
+        }
+        if (!whole) {
             break;
         }
         at += s->bytes;
@@ -480,6 +505,19 @@ static enum rr_err open_file(struct watch *watch, char part[static RR_PATH_BYTES
 
 /* ---- the verb -------------------------------------------------------------------------------- */
 
+static enum rr_err start_puzzler(struct watch *watch, struct rr_fault *fault)
+{
+    struct rr_hash_engine *engine = cli_solver_engine(watch->solver);
+    const struct cli_puzzler_options options = {.engine = engine,
+                                                .key = watch->viewer.key,
+                                                .wallet = watch->viewer.folder,
+                                                .seconds = watch->puzzle_seconds};
+    if (watch->share_percent > 0) {
+        rr_hash_engine_set_share(engine, watch->share_percent, watch->share_percent);
+    }
+    return watch->wants_puzzles ? cli_puzzler_start(&watch->puzzler, &options, fault) : RR_OK;
+}
+
 static enum rr_err run(struct watch *watch, const char *wallet, const char *url,
                        const char *rendition, struct rr_fault *fault)
 {
@@ -489,7 +527,8 @@ static enum rr_err run(struct watch *watch, const char *wallet, const char *url,
         (err = read_manifest(watch, fault)) != RR_OK ||
         (err = choose(watch, rendition, fault)) != RR_OK ||
         (err = open_file(watch, part, fault)) != RR_OK ||
-        (err = cli_solver_start(&watch->solver, &watch->viewer, &watch->target, fault)) != RR_OK) {
+        (err = cli_solver_start(&watch->solver, &watch->viewer, &watch->target, fault)) != RR_OK ||
+        (err = start_puzzler(watch, fault)) != RR_OK) {
         return err;
     }
     if (watch->paid && (err = open_pool(watch, fault)) != RR_OK) {
@@ -502,7 +541,8 @@ static enum rr_err run(struct watch *watch, const char *wallet, const char *url,
     if (rename(part, watch->out_path) != 0) {
         return rr_fail_errno(fault, "cannot rename %s to %s", part, watch->out_path);
     }
-    return cli_solver_finish(watch->solver, fault);
+    err = cli_solver_finish(watch->solver, fault);
+    return err == RR_OK && watch->puzzler != NULL ? cli_puzzler_finish(watch->puzzler, fault) : err;
 }
 
 static void print_result(const struct watch *watch, bool json, double seconds)
@@ -510,6 +550,7 @@ static void print_result(const struct watch *watch, bool json, double seconds)
     struct rr_coin paid = RR_COIN_ZERO;
     char coins[RR_COIN_TEXT_BYTES], pool[65] = "";
     uint32_t certificates = cli_solver_accepted(watch->solver);
+    json_t *puzzles = watch->puzzler != NULL ? cli_puzzler_json(watch->puzzler) : NULL;
     if (!rr_coin_mul(&paid, watch->manifest.slice_price, watch->paid_units)) {
         paid = RR_COIN_ZERO;
     }
@@ -522,6 +563,12 @@ static void print_result(const struct watch *watch, bool json, double seconds)
                   "returned\n",
                   watch->out_path, (unsigned)watch->segments, (double)watch->bytes / 1e6, seconds,
                   (unsigned long long)watch->paid_units, coins, (unsigned)certificates);
+        if (puzzles != NULL) {
+            cli_print("%llu of %llu puzzles solved; the claims are in %s/puzzle-claims\n",
+                      (unsigned long long)cli_number(puzzles, "solved"),
+                      (unsigned long long)cli_number(puzzles, "seen"), watch->viewer.folder);
+        }
+        json_decref(puzzles);
         return;
     }
     json_t *out =
@@ -530,11 +577,14 @@ static void print_result(const struct watch *watch, bool json, double seconds)
                   "segments", (json_int_t)watch->segments, "slices", (json_int_t)watch->slices,
                   "paid_units", (json_int_t)watch->paid_units, "paid", coins, "pool", pool,
                   "certificates", (json_int_t)certificates, "seconds", seconds);
+    if (puzzles != NULL) {
+        json_object_set_new(out, "puzzles", puzzles);
+    }
     cli_print_json(out);
     json_decref(out);
 }
 
-static bool read_blocks(const char *text, uint32_t *out)
+static bool read_count(const char *text, uint32_t *out)
 {
     uint64_t value = 0;
     for (const char *p = text; *p != '\0'; p++) {
@@ -550,16 +600,24 @@ static bool read_blocks(const char *text, uint32_t *out)
 int cli_watch(int argc, char **argv)
 {
     const char *wallet = NULL, *rendition = NULL, *out_path = "watched.mp4", *url = NULL,
-               *blocks = "60";
+               *blocks = "60", *seconds_text = "20", *share = "0";
     bool json = false, release = false;
     size_t count;
-    const struct cli_option options[] = {
-        {"wallet", &wallet, NULL},      {"rendition", &rendition, NULL}, {"o", &out_path, NULL},
-        {"pool-blocks", &blocks, NULL}, {"release", NULL, &release},     {"json", NULL, &json}};
     struct watch watch = {.fd = -1};
+    const struct cli_option options[] = {{"wallet", &wallet, NULL},
+                                         {"rendition", &rendition, NULL},
+                                         {"o", &out_path, NULL},
+                                         {"pool-blocks", &blocks, NULL},
+                                         {"release", NULL, &release},
+                                         {"json", NULL, &json},
+                                         {"puzzles", NULL, &watch.wants_puzzles},
+                                         {"puzzle-seconds", &seconds_text, NULL},
+                                         {"share", &share, NULL}};
     struct rr_fault fault = {0};
     if (!cli_options(argc, argv, options, RR_COUNT(options), &url, 1, &count) || count != 1 ||
-        !read_blocks(blocks, &watch.pool_blocks)) {
+        !read_count(blocks, &watch.pool_blocks) ||
+        !read_count(seconds_text, &watch.puzzle_seconds) ||
+        !read_count(share, &watch.share_percent) || watch.share_percent > 100) {
         return cli_usage(argv[0]);
     }
     uint64_t started_us = rr_monotonic_us(rr_clock_system());
@@ -580,6 +638,7 @@ int cli_watch(int argc, char **argv)
     if (err != RR_OK) {
         status = cli_fail(err, &fault, json);
     }
+    cli_puzzler_free(watch.puzzler); /* before the engine that it searches on */
     cli_solver_free(watch.solver);
     rr_purse_free(watch.purse);
     rr_manifest_clear(&watch.manifest);

@@ -15,8 +15,14 @@ const struct cli_verb cli_verbs[] = {
      "[--puzzle-kind work|stake]] [--json] [--data FOLDER]",
      "transcode, prove, store and serve a video", cli_publish},
     {"watch",
-     "URL [--rendition 720p] [-o FILE] [--wallet FOLDER] [--pool-blocks 60] [--release] [--json]",
+     "URL [--rendition 720p] [-o FILE] [--wallet FOLDER] [--pool-blocks 60] [--release] "
+     "[--puzzles] [--puzzle-seconds 20] [--share PERCENT] [--json]",
      "pull one rendition, pay each slice, return certificates", cli_watch},
+    {"puzzle",
+     "list FILE|URL|--claims [--wallet FOLDER] [--json] | solve FILE --url URL|--manifest FILE "
+     "[--wallet FOLDER] [--seconds 60] [--share PERCENT] [--json] | check CLAIM... --segment FILE "
+     "[--url URL|--manifest FILE] [--wallet FOLDER|--genesis NAME] [--json]",
+     "engagement puzzles of segments and their claims", cli_puzzle},
     {"transcode",
      "IN -o DIR [--ladder 720,480] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset "
      "P] "

@@ -99,19 +99,21 @@ static const char *kind_text(enum rr_puzzle_kind kind)
 
 json_t *daemon_puzzles_view(const struct daemon_puzzles *puzzles)
 {
-    char contract[65], prize[RR_COIN_TEXT_BYTES], prizes[RR_COIN_TEXT_BYTES];
+    char contract[65], prize[RR_COIN_TEXT_BYTES], prizes[RR_COIN_TEXT_BYTES], difficulty[24];
     if (puzzles->per_segment == 0) {
         return json_null();
     }
     rr_hex(contract, puzzles->contract_id.bytes, 32);
     rr_coin_text(prize, puzzles->prize);
     rr_coin_text(prizes, puzzles->prizes);
-    uint64_t difficulty = rr_u256_saturate_u64(rr_puzzle_difficulty_value(puzzles->difficulty));
-    json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "contract", contract, "kind",
-        kind_text(puzzles->kind), "prize", prize, "difficulty", (json_int_t)difficulty,
-        "rise_percent", (json_int_t)puzzles->rise_percent, "per_segment",
-        (json_int_t)puzzles->per_segment, "count", (json_int_t)puzzles->count, "prizes", prizes);
+    snprintf(
+        difficulty, sizeof difficulty, "%llu",
+        (unsigned long long)rr_u256_saturate_u64(rr_puzzle_difficulty_value(puzzles->difficulty)));
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "contract", contract,
+                             "kind", kind_text(puzzles->kind), "prize", prize, "difficulty",
+                             difficulty, "rise_percent", (json_int_t)puzzles->rise_percent,
+                             "per_segment", (json_int_t)puzzles->per_segment, "count",
+                             (json_int_t)puzzles->count, "prizes", prizes);
     RR_CHECK(json != NULL);
     return json;
 }

@@ -70,7 +70,7 @@ def in_the_stream():
         job = rig.publish(clip, "--price", "0", "--puzzle", CONTRACT, "--puzzle-prize", "0.5", "--puzzle-difficulty", "1000",
                           "--puzzle-rise", "10", "--puzzles-per-segment", "2")
         assert job["proofs_failed"] == 0 and job["proofs_checked"] > 0, job
-        assert job["puzzles"]["count"] == 2 * 3 * 2 and job["puzzles"]["difficulty"] == 1000, job["puzzles"]
+        assert job["puzzles"]["count"] == 2 * 3 * 2 and job["puzzles"]["difficulty"] == "1000", job["puzzles"]
         assert job["puzzles"]["prizes"] == "6.6", job["puzzles"]  # (0.5 + 0.55 + 0.6) x 2 x 2
         base = f"/v1/resources/{job['resource']}"
         manifest = json.loads(rig.get(base + "/manifest", {"Accept": "application/json"})[2])
@@ -118,5 +118,129 @@ def in_the_stream():
         assert refused.returncode != 0 and "contract" in refused.stderr, refused.stderr
 
 
+def claims_of(wallet):
+    return sorted((wallet / "puzzle-claims").iterdir())
+
+
+def check(*arguments):
+    """(exit status, reasons) of reelrig puzzle check."""
+    result = reelrig("puzzle", "check", *arguments, "--json")
+    return result.returncode, [c["reason"] for c in json.loads(result.stdout)["claims"]]
+
+
+def watched_and_claimed():
+    """a paying viewer solves the puzzles of what it pulls; each claim counts, and no forged one does"""
+    with Rig() as rig:
+        rig.start()
+        clip = make_clip(rig.folder / "clip.mp4", seconds=5)
+        job = rig.publish(clip, "--puzzle", CONTRACT, "--puzzle-prize", "0.01", "--puzzle-difficulty", "300",
+                          "--puzzles-per-segment", "2")
+        url = f"{rig.serve}/v1/resources/{job['resource']}"
+        wallet, out = rig.folder / "viewer", rig.folder / "a.mp4"
+        rig.fund(wallet)
+        watch = ["watch", url, "--rendition", "180p", "--wallet", wallet, "--puzzles", "--puzzle-seconds", "60", "--json"]
+        seen = json.loads(reelrig(*watch, "-o", out, check=True).stdout)
+        assert seen["paid_units"] > 0 and seen["certificates"] > 0, seen
+        assert seen["puzzles"]["seen"] == seen["puzzles"]["solved"] == 6 and seen["puzzles"]["unsolved"] == 0, seen
+        assert seen["puzzles"]["hashes"] > 0, seen
+        silent("ffmpeg", "-v", "warning", "-xerror", "-i", out, "-f", "null", "-")
+        claims = claims_of(wallet)
+        assert len(claims) == 6 and all(c.stat().st_size == 306 for c in claims), claims
+        kept = {c: c.read_bytes() for c in claims}
+        again = json.loads(reelrig(*watch, "-o", rig.folder / "b.mp4", check=True).stdout)
+        assert again["puzzles"]["solved"] == 6 and again["puzzles"]["hashes"] == 0, "what is claimed is searched again"
+        assert kept == {c: c.read_bytes() for c in claims_of(wallet)}, "a claim has changed"
+        listed = json.loads(reelrig("puzzle", "list", "--claims", "--wallet", wallet, "--json", check=True).stdout)
+        assert len(listed["claims"]) == 6, listed
+        tagged = json.loads(reelrig("puzzle", "list", url, "--json", check=True).stdout)["puzzles"]
+        assert len(tagged) == 6 and {p["rendition"] for p in tagged} == {"180p"}, tagged
+        assert reelrig("puzzle", "list", url).stdout.count("prize 0.01 coins") == 6
+
+        # What was pulled, segment by segment, as the manifest has it.
+        manifest_json = json.loads(rig.get(f"/v1/resources/{job['resource']}/manifest", {"Accept": "application/json"})[2])
+        manifest = rig.folder / "manifest"
+        manifest.write_bytes(rig.get(f"/v1/resources/{job['resource']}/manifest")[2])
+        rendition = next(r for r in manifest_json["renditions"] if r["name"] == "180p")
+        data, at, segments = out.read_bytes(), rendition["init"]["bytes"], []
+        for number, segment in enumerate(rendition["segments"]):
+            segments.append(rig.folder / f"seg_{number}.m4s")
+            segments[-1].write_bytes(data[at:at + segment["bytes"]])
+            at += segment["bytes"]
+        by_segment = {n: [c["file"] for c in listed["claims"] if c["segment"] == n] for n in range(3)}
+        offline = ["--wallet", wallet, "--manifest", manifest]
+        for number, files in by_segment.items():
+            assert len(files) == 2, by_segment
+            assert check(*files, "--segment", segments[number], *offline) == (0, [None, None])
+            assert check(*files, "--segment", segments[number], "--genesis", "dev") == (0, [None, None])
+        here = json.loads(reelrig("puzzle", "list", segments[0], "--json", check=True).stdout)
+        assert here["unknown"] == 0 and [p["own"] for p in here["puzzles"]] == [True, True], here
+
+        # Forged in every way there is.
+        good, other = by_segment[0]
+        forged = rig.folder / "forged"
+
+        def refused(data, segment=segments[0], arguments=offline):
+            forged.write_bytes(data)
+            status, (reason,) = check(forged, "--segment", segment, *arguments)
+            assert status == 1 and reason, "a forged claim counts"
+            return reason
+
+        claim = kept[next(c for c in claims if str(c) == good)]
+        assert "not signed" in refused(claim[:234] + bytes(8) + claim[242:]), "wrong nonce"
+        assert "not signed" in refused(claim[:242] + bytes(64)), "no signature"
+        assert "for this viewer" in refused(claim[:202] + bytes(31) + b"\x01" + claim[234:]), "another viewer's key"
+        assert "manifest" in refused(claim, segments[1]), "another segment"
+        assert "another segment" in refused(claim, segments[1], ["--genesis", "dev"]), "another segment, no manifest"
+        assert "chain" in refused(claim, segments[0], ["--genesis", "test"]), "another network"
+        assert "no segment" in refused(claim[:71] + struct.pack("<I", 9) + claim[75:]), "a segment that is not there"
+        assert "not a puzzle claim" in refused(claim[:-1]), "cut short"
+        altered = rig.folder / "altered.m4s"
+        damaged = bytearray(segments[0].read_bytes())
+        damaged[-1] ^= 1
+        altered.write_bytes(damaged)
+        assert "manifest" in refused(claim, altered), "altered segment"
+        assert "another segment" in refused(claim, altered, ["--genesis", "dev"]), "altered segment, no manifest"
+        status, reasons = check(good, good, other, "--segment", segments[0], *offline)
+        assert status == 1 and reasons[0] is None and "is won" in reasons[1] and reasons[2] is None, reasons
+
+        # Another viewer solves from the file alone; its claim of the same puzzle comes too late.
+        second = rig.folder / "second"
+        solve = reelrig("puzzle", "solve", segments[0], "--url", url, "--wallet", second, "--share", "100", "--json")
+        assert solve.returncode == 0, solve.stderr
+        theirs = [c["file"] for c in json.loads(solve.stdout)["claims"]]
+        assert len(theirs) == 2
+        assert check(*theirs, "--segment", segments[0], "--url", url, "--wallet", second) == (0, [None, None])
+        status, reasons = check(good, other, *theirs, "--segment", segments[0], *offline)
+        assert [bool(r) for r in reasons] == [False, False, True, True], reasons
+        status, reasons = check(*theirs, good, other, "--segment", segments[0], *offline)
+        assert [bool(r) for r in reasons] == [False, False, True, True], reasons
+        lost = reelrig("puzzle", "solve", altered, "--url", url, "--wallet", second)
+        assert lost.returncode == 1 and "no segment of this resource" in lost.stderr, lost.stderr
+
+
+def too_hard():
+    """a puzzle that is too hard ends in time and makes no claim; by stake there is no work"""
+    with Rig() as rig:
+        rig.start()
+        clip = make_clip(rig.folder / "clip.mp4", seconds=3)
+        hard = rig.publish(clip, "--price", "0", "--puzzle", CONTRACT, "--puzzle-prize", "1", "--puzzle-difficulty", str(2**64 - 1))
+        assert hard["puzzles"]["difficulty"] == str((2**32 - 1) << 32), hard
+        stake = rig.publish(clip, "--price", "0", "--puzzle", CONTRACT, "--puzzle-prize", "1", "--puzzle-kind", "stake")
+        wallet = rig.folder / "viewer"
+        for job, solved in ((hard, 0), (stake, 2)):
+            url = f"{rig.serve}/v1/resources/{job['resource']}"
+            seen = json.loads(reelrig("watch", url, "--rendition", "180p", "--wallet", wallet, "-o", rig.folder / "x.mp4",
+                                      "--puzzles", "--puzzle-seconds", "1", "--share", "100", "--json", check=True).stdout)
+            assert seen["puzzles"]["seen"] == 2 and seen["puzzles"]["solved"] == solved, seen["puzzles"]
+        claims = seen["puzzles"]["claims"]
+        assert {c["kind"] for c in claims} == {"stake"} and {c["nonce"] for c in claims} == {"0"}, claims
+        for claim in claims:
+            segment = rig.folder / "segment.m4s"
+            segment.write_bytes(rig.get(f"/v1/resources/{stake['resource']}/hls/180p/seg_{claim['segment']:05}.m4s")[2])
+            assert check(claim["file"], "--segment", segment, "--wallet", wallet, "--url", url) == (0, [None])
+            status, reasons = check(claim["file"], claim["file"], "--segment", segment, "--wallet", wallet, "--url", url)
+            assert reasons[0] is None and "claimed this puzzle before" in reasons[1], reasons
+
+
 if __name__ == "__main__":
-    run_tests([in_the_stream])
+    run_tests([in_the_stream, watched_and_claimed, too_hard])
