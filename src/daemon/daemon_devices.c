@@ -448,20 +448,21 @@ static json_t *sensors_json(const struct rr_hash_sample *sample)
 static json_t *row_json(const struct row *row)
 {
     const struct rr_hash_device_status *s = &row->status;
+    const struct rr_hash_device *device = &s->device;
     bool off = row->guarded && row->answer.want == RR_HASH_GUARD_OFF;
     json_t *out = json_object();
-    set(out, "id", text_json(s->device.id));
-    set(out, "backend", text_json(s->device.backend));
-    set(out, "name", text_json(s->device.name));
-    set(out, "driver", text_json(s->device.driver));
-    set(out, "pci", text_json(s->device.pci));
-    set(out, "memory_bytes", number(s->device.memory_bytes));
-    set(out, "units", number(s->device.units));
+    set(out, "id", text_json(device->id));
+    set(out, "backend", text_json(device->backend));
+    set(out, "name", text_json(device->name));
+    set(out, "driver", text_json(device->driver));
+    set(out, "pci", text_json(device->pci));
+    set(out, "memory_bytes", number(device->memory_bytes));
+    set(out, "units", number(device->units));
     set(out, "state", json_string(off ? "off" : state_text(s->state)));
     set(out, "why",
         text_json(off                              ? row->answer.why
                   : s->why[0] != '\0'              ? s->why
-                  : s->state == RR_HASH_DEVICE_OFF ? s->device.why_not
+                  : s->state == RR_HASH_DEVICE_OFF ? device->why_not
                                                    : ""));
     set(out, "variant", text_json(s->text));
     set(out, "hashes_per_s", number(s->rate));

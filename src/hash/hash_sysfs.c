@@ -60,7 +60,8 @@ static bool take(struct rr_hash_sample *out, enum rr_hash_reading reading, const
                  const char *name, int64_t divisor)
 {
     int64_t value;
-    return read_number(&value, folder, name) && hash_sample_set(out, reading, value / divisor);
+    return read_number(&value, folder, name) && (value >= 0 || divisor == 1) &&
+           hash_sample_set(out, reading, value / divisor);
 }
 
 /* Calls visit for each entry of a folder whose name starts with `prefix`, in no order, until it

@@ -297,7 +297,7 @@ static void merge(struct rr_hash_sample *out, const struct rr_hash_sample *more)
     if (out->source[0] == '\0') {
         memcpy(out->source, more->source, sizeof(out->source));
     }
-    if (out->trouble[0] == '\0') {
+    if (out->trouble[0] == '\0' && !rr_hash_sample_has(out, RR_HASH_READING_TEMPERATURE)) {
         memcpy(out->trouble, more->trouble, sizeof(out->trouble));
     }
 }

@@ -49,23 +49,20 @@ static void put(struct rr_hash_tuning_file *file, const uint8_t *key, size_t key
     file->count += at == file->count ? 1 : 0;
 }
 
-static void take_line(struct rr_hash_tuning_file *file, const uint8_t *line, size_t len,
-                      unsigned number)
+/* False: the line is bad. */
+static bool take_line(struct rr_hash_tuning_file *file, const uint8_t *line, size_t len)
 {
     const uint8_t *tab = len > 0 ? memchr(line, '\t', len) : NULL;
     if (len == 0 || line[0] == '#') {
-        return;
+        return true;
     }
     size_t key_len = tab != NULL ? (size_t)(tab - line) : 0;
     if (tab == NULL || !plain(line, key_len, RR_HASH_TUNING_KEY) ||
         !plain(tab + 1, len - key_len - 1, RR_HASH_TUNING_TEXT)) {
-        rr_log(RR_LOG_WARN, "hash",
-               "%s:%u is not \"key TAB text\" and is left out; the device is raced again when that "
-               "was its line",
-               file->path, number);
-        return;
+        return false;
     }
     put(file, line, key_len, tab + 1, len - key_len - 1);
+    return true;
 }
 
 /* Lock held, or nobody else there yet. */
@@ -79,6 +76,7 @@ static void read_file(struct rr_hash_tuning_file *file)
     }
     const uint8_t *at = bytes.ptr;
     size_t left = err == RR_OK ? bytes.len : 0;
+    unsigned bad = 0, first_bad = 0;
     for (unsigned number = 1; left > 0; number++) {
         const uint8_t *end = memchr(at, '\n', left);
         size_t len = end != NULL ? (size_t)(end - at) : left;
@@ -89,11 +87,18 @@ static void read_file(struct rr_hash_tuning_file *file)
                    file->path);
             break;
         }
-        if (number > 1) {
-            take_line(file, at, len, number);
+        if (number > 1 && !take_line(file, at, len)) {
+            first_bad = bad++ == 0 ? number : first_bad;
         }
         left -= len + (end != NULL ? 1 : 0);
         at += len + (end != NULL ? 1 : 0);
+    }
+    if (bad > 0) {
+        rr_log(
+            RR_LOG_WARN, "hash",
+            "%s: %u lines are not \"key TAB text\" and are left out, the first is line %u; their "
+            "devices are raced again",
+            file->path, bad, first_bad);
     }
     rr_buf_clear(&bytes);
 }
