@@ -109,7 +109,8 @@ def commanded():
         status = reelrig("status", "--data", rig.data, check=True).stdout
         assert re.search(r"running .*cpu", status), status
         shown = json.loads(reelrig("gpu", "list", "--data", rig.data, "--json", check=True).stdout)
-        assert shown["rig"] is True and shown["devices"][0]["state"] == "running", shown
+        states = {d["id"]: d["state"] for d in shown["devices"]}
+        assert shown["rig"] is True and states["cpu"] == "running", states
         reelrig("gpu", "pause", "cpu", "--data", rig.data, check=True)
         row = cpu(rig, lambda d: d["state"] == "paused")
         assert "command" in row["why"], row

@@ -56,14 +56,14 @@ def items():
 
 
 def hashes():
-    """hashes of epoch 0, by the law and by the processor's fastest way"""
-    facts = [row for row in rows_of("hash") if int(row[0]) < 30000]
+    """hashes of blocks 0 to 5000002, by the law and by the processor's fastest way"""
+    facts = rows_of("hash")
     assert len(facts) >= 4
-    for i, (block, header, nonce, mix, final) in enumerate(facts):
-        for backend in ["law", "cpu"] if i == 0 else ["law"]:
-            got = ask("ethash", "--block", block, "--header", header, "--nonce", "0x" + nonce, "--backend", backend)
-            assert (got["mix"], got["final"], got["epoch"]) == (mix, final, 0), (backend, got)
-            assert got["nonce"] == nonce and got["header"] == header and got["backend"] == backend, got
+    for i, (block, header, nonce, mix, final) in enumerate(facts[:3] if short else facts):
+        backend = ["law", "cpu"][i % 2]
+        got = ask("ethash", "--block", block, "--header", header, "--nonce", "0x" + nonce, "--backend", backend)
+        assert (got["mix"], got["final"], got["epoch"]) == (mix, final, int(block) // 30000), (backend, got)
+        assert got["nonce"] == nonce and got["header"] == header and got["backend"] == backend, got
 
 
 def difficulty():
@@ -71,11 +71,11 @@ def difficulty():
     block, header, nonce, _, final = rows_of("hash")[0]
     base = ["ethash", "--block", block, "--header", "0x" + header, "--nonce", nonce]
     edge = 2 ** 256 // int(final, 16)
-    for value, solves in ((1, True), (edge, True), (edge + 1, False), (2 ** 256 - 1, False)):
-        for text in (str(value), hex(value)):
-            got = ask(*base, "--difficulty", text)
-            assert got["solves"] is solves, (value, got)
-            assert int(got["boundary"], 16) == min(2 ** 256 // value, 2 ** 256 - 1)
+    for value, text, solves in ((1, "1", True), (edge, str(edge), True), (edge + 1, hex(edge + 1), False),
+                                (2 ** 256 - 1, str(2 ** 256 - 1), False)):
+        got = ask(*base, "--difficulty", text)
+        assert got["solves"] is solves, (value, got)
+        assert int(got["boundary"], 16) == min(2 ** 256 // value, 2 ** 256 - 1)
 
 
 def wrong_words():
