@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from rig import Rig, build, make_clip, media, reelrig, root, run_tests, skip
 
@@ -16,14 +17,13 @@ screenshot = pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
 here = pathlib.Path(__file__).resolve().parent
 
 
-def page():
-    """the page shows a job, plays it, changes the rendition and fits 390 px, without an error"""
-    with Rig(web=build / "web/pages") as rig:
+def plays(title, pages, clip=None, publish=(), funded=False):
+    """Publishes, plays the page in Chromium; returns what it saw."""
+    with Rig(web=pages) as rig:
         rig.start()
-        clip = media("bbb_480p24_h264_aac_30s.mp4") if screenshot else None
         clip = clip or make_clip(rig.folder / "clip.mp4", seconds=12, size="640x360")
-        job = rig.publish(clip, "--title", "Big Buck Bunny" if screenshot else 'a <b>clip</b> & "more"')
-        if screenshot:  # a pool to show
+        job = rig.publish(clip, "--title", title, *publish)
+        if funded:  # a pool to show
             rig.fund(rig.folder / "viewer")
             reelrig("watch", f"{rig.serve}/v1/resources/{job['resource']}", "--wallet", rig.folder / "viewer", "-o",
                     rig.folder / "watched.mp4", check=True)
@@ -31,7 +31,7 @@ def page():
             rig.until("chain", lambda c: c["height"] >= 1)
         paid = rig.call("pools")["paid_units"]
         command = ["node", here / "browser.mjs", build / "web", rig.control, rig.token, job["title"]]
-        result = subprocess.run([*map(str, command), *([str(screenshot)] if screenshot else [])], capture_output=True,
+        result = subprocess.run([*map(str, command), *([str(screenshot)] if funded else [])], capture_output=True,
                                 text=True, timeout=200, env={**os.environ, "RR_CHROMIUM": chromium})
         assert result.returncode == 0, f"{result.stdout}\n{result.stderr[-2000:]}"
         seen = json.loads(result.stdout)
@@ -41,9 +41,28 @@ def page():
         assert serve["segments"] >= 3, serve
         assert rig.call("pools")["paid_units"] == paid, "the owner does not pay himself"
         assert rig.stop() < 2
+        return job
+
+
+def page():
+    """the page shows a job, plays it, changes the rendition and fits 390 px, without an error"""
+    clip = media("bbb_480p24_h264_aac_30s.mp4") if screenshot else None
+    plays("Big Buck Bunny" if screenshot else 'a <b>clip</b> & "more"', build / "web/pages", clip, funded=bool(screenshot))
+
+
+def page_with_puzzles():
+    """with puzzles in segments and playlists it plays just so, on hls.js light and whole"""
+    puzzles = ["--puzzle", "c0" * 32, "--puzzle-prize", "0.5", "--puzzle-difficulty", "1000", "--puzzles-per-segment", "3"]
+    with tempfile.TemporaryDirectory() as folder:
+        whole = pathlib.Path(folder) / "pages"  # the whole build looks into emsg boxes, the light one does not
+        shutil.copytree(build / "web/pages", whole)
+        shutil.copy(build / "web/node_modules/hls.js/dist/hls.min.mjs", whole / "vendor/hls.mjs")
+        for pages in (build / "web/pages", whole):
+            job = plays("puzzles inside", pages, publish=puzzles)
+            assert job["puzzles"]["count"] >= 3 * 2 * 6, job["puzzles"]
 
 
 if not shutil.which(chromium) or not shutil.which("node"):
     skip(f"no {chromium} or no node")
 subprocess.run([root / "packaging/web.sh", build], check=True, timeout=300)
-run_tests([page])
+run_tests([page] if screenshot else [page, page_with_puzzles])
