@@ -220,6 +220,22 @@ static enum rr_err open_alone(struct rr_hash_engine **out, struct rr_hash_device
     return RR_OK;
 }
 
+/* Folder of the rig's data: as cli_rig_open looks for it. False: there is none. */
+static bool tuning_path(char path[static RR_PATH_BYTES], const char *data)
+{
+    const char *folders[] = {data, getenv("REELRIG_DATA"), "run", "/var/lib/reelrig"};
+    struct stat st;
+    for (size_t i = 0; i < RR_COUNT(folders); i++) {
+        if (folders[i] != NULL && stat(folders[i], &st) == 0 && S_ISDIR(st.st_mode)) {
+            return rr_path(path, NULL, "%s/" TUNING_FILE, folders[i]) == RR_OK;
+        }
+        if (folders[i] != NULL && i == 0) {
+            break; /* the named one or none */
+        }
+    }
+    return false;
+}
+
 struct waiting {
     pthread_mutex_t lock;
     pthread_cond_t ended;
@@ -271,11 +287,17 @@ static enum rr_err bench_one(const struct gpu *gpu, const struct rr_hash_device 
     struct rr_hash_device_status status;
     struct rr_hash_engine *engine = NULL;
     struct rr_hash_sample sample;
+    struct rr_hash_tuning_file *tuning = NULL;
+    char path[RR_PATH_BYTES];
     uint64_t hashes = 0, start_us = rr_monotonic_us(rr_clock_system());
     double took_s = 0;
     enum rr_err err = params_for(&params, gpu, device, fault);
+    if (err == RR_OK && tuning_path(path, gpu->data)) {
+        rr_hash_tuning_open(&tuning, path); /* raced once, not at each bench */
+    }
     if (err != RR_OK ||
-        (err = open_alone(&engine, &status, device, &params, NULL, fault)) != RR_OK) {
+        (err = open_alone(&engine, &status, device, &params, tuning, fault)) != RR_OK) {
+        rr_hash_tuning_close(tuning);
         return err;
     }
     double ready_s = (double)(rr_monotonic_us(rr_clock_system()) - start_us) / 1e6;
@@ -296,6 +318,7 @@ static enum rr_err bench_one(const struct gpu *gpu, const struct rr_hash_device 
         set(row, "sensors", sensors_json(&sample));
     }
     rr_hash_engine_free(engine);
+    rr_hash_tuning_close(tuning);
     return err;
 }
 
@@ -313,22 +336,6 @@ static void print_bench(const json_t *row)
 
 /* ---- tune ---------------------------------------------------------------------------------------
  */
-/* Folder of the rig's data: as cli_rig_open looks for it. False: there is none. */
-static bool tuning_path(char path[static RR_PATH_BYTES], const char *data)
-{
-    const char *folders[] = {data, getenv("REELRIG_DATA"), "run", "/var/lib/reelrig"};
-    struct stat st;
-    for (size_t i = 0; i < RR_COUNT(folders); i++) {
-        if (folders[i] != NULL && stat(folders[i], &st) == 0 && S_ISDIR(st.st_mode)) {
-            return rr_path(path, NULL, "%s/" TUNING_FILE, folders[i]) == RR_OK;
-        }
-        if (folders[i] != NULL && i == 0) {
-            break; /* the named one or none */
-        }
-    }
-    return false;
-}
-
 static enum rr_err tune_one(const struct gpu *gpu, const struct rr_hash_device *device, json_t *row,
                             struct rr_fault *fault)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reelrig hash: Ethash at an operator's hand, without a rig. */
 #include "cli/cli.h"
+#include "cpu/cpu.h"
 #include "hash/hash.h"
 
 #include <inttypes.h>
@@ -200,13 +201,28 @@ static enum rr_err find_device(struct rr_hash_device *out, const char *name, str
     return err;
 }
 
+/* Features of a variant of the processor; 0: not the name of one. */
+static uint32_t needs_of(const char *backend)
+{
+    return strcmp(backend, "avx2") == 0     ? RR_CPU_AVX2
+           : strcmp(backend, "avx512") == 0 ? RR_CPU_AVX2 | RR_CPU_AVX512
+                                            : 0;
+}
+
 static enum rr_err by_engine(struct answer *out, const struct ask *ask,
                              const struct rr_hash_params *params, struct rr_fault *fault)
 {
     struct rr_hash_device device;
     struct rr_hash_engine *engine = NULL;
+    uint32_t needs = needs_of(ask->backend);
+    if ((needs & ~rr_cpu_features()) != 0) {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "this processor cannot run %s", ask->backend);
+    }
+    if (needs != 0) {
+        rr_cpu_narrow(needs);
+    }
     struct rr_hash_device_status *all = rr_alloc_array(RR_HASH_DEVICES_MAX, sizeof(*all));
-    enum rr_err err = find_device(&device, ask->backend, fault);
+    enum rr_err err = find_device(&device, needs != 0 ? "cpu" : ask->backend, fault);
     if (err == RR_OK) {
         struct rr_hash_options options = {.threads = 1, .devices = device.id};
         err = rr_hash_engine_new(&engine, params, &options, fault);
@@ -345,12 +361,17 @@ static enum rr_err ask_item(struct ask *ask, json_t *out, struct rr_fault *fault
         (err = rr_hash_light_new(&light, &params, fault)) != RR_OK) {
         return err;
     }
-    rr_hash_light_item(light, (uint32_t)ask->index_number, item);
+    err = rr_hash_light_item(light, is_law(ask->backend) ? NULL : ask->backend,
+                             (uint32_t)ask->index_number, item, fault);
     rr_hash_light_free(light);
+    if (err != RR_OK) {
+        return err;
+    }
     set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
     set(out, "index", json_integer((json_int_t)ask->index_number));
     set(out, "in_dataset", json_boolean(ask->index_number < params.dataset_items));
     set(out, "item", hex_json(item, sizeof item));
+    set(out, "backend", json_string(ask->backend));
     return RR_OK;
 }
 

@@ -227,10 +227,12 @@ struct rr_hash_check {
  * switch: all by one epoch. RR_ERR_STATE when no device is left. */
 enum rr_err rr_hash_verify(struct rr_hash_engine *engine, struct rr_hash_check *checks,
                            size_t count, struct rr_fault *fault) RR_MUST_USE;
-/* Item `index` of the dataset by the plain C law, about 10 us; index < 2^31, also beyond the
- * dataset's own end. Any thread. */
-void rr_hash_light_item(const struct rr_hash_light *light, uint32_t index,
-                        uint8_t item[static 128]);
+/* Item `index` of the dataset, about 10 us; index < 2^31, also beyond the dataset's own end.
+ * variant: "ref" or NULL for the plain C law, "cpu" for the processor's fastest, "avx2", "avx512".
+ * RR_ERR_NOTFOUND (no such variant), RR_ERR_UNSUPPORTED (the processor cannot). Any thread. */
+enum rr_err rr_hash_light_item(const struct rr_hash_light *light, const char *variant,
+                               uint32_t index, uint8_t item[static 128],
+                               struct rr_fault *fault) RR_MUST_USE;
 
 /* The rest of the door: sensors, guards, tuning. */
 #include "hash/hash_guard.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Parameters, difficulty, and the light check of anybody's work. */
+#include "cpu/cpu.h"
 #include "hash/hash_backend.h"
 #include <inttypes.h>
 #include <string.h>
@@ -144,9 +145,28 @@ bool rr_hash_light_work(void *light, const uint8_t header_hash[32], uint64_t non
     return true;
 }
 
-void rr_hash_light_item(const struct rr_hash_light *light, uint32_t index, uint8_t item[static 128])
+enum rr_err rr_hash_light_item(const struct rr_hash_light *light, const char *variant,
+                               uint32_t index, uint8_t item[static 128], struct rr_fault *fault)
 {
     struct rr_ethash_node nodes[2];
-    rr_ethash_item(nodes, light->cache, light->params.cache_items, index);
+    const struct rr_ethash_kernels *kernels = rr_ethash_kernels_at(0);
+    if (variant != NULL && strcmp(variant, "cpu") == 0) {
+        kernels = rr_ethash_kernels_choose(rr_cpu_features());
+    } else if (variant != NULL) {
+        for (size_t i = 0; kernels != NULL && strcmp(kernels->name, variant) != 0; i++) {
+            kernels = rr_ethash_kernels_at(i);
+        }
+    }
+    if (kernels == NULL) {
+        return rr_fail(fault, RR_ERR_NOTFOUND,
+                       "'%.40s' makes no items of a dataset; law, cpu, ref, avx2 or avx512 was "
+                       "expected",
+                       variant);
+    }
+    if ((kernels->needs & ~rr_cpu_features()) != 0) {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "this processor cannot run %s", kernels->name);
+    }
+    kernels->items(nodes, light->cache, light->params.cache_items, index, 1);
     memcpy(item, nodes, sizeof(nodes));
+    return RR_OK;
 }

@@ -162,7 +162,7 @@ bool hash_sysfs_is_nvidia(const char *root, const char *pci)
            strcmp(vendor, "0x10de") == 0;
 }
 
-/* "ue: 2\nce: 14\n" of amdgpu's memory controller. */
+/* Two lines of amdgpu's memory controller: "ue: 2" and "ce: 14". */
 static void take_amd_ecc(struct rr_hash_sample *out, const char *folder)
 {
     char path[RR_PATH_BYTES], text[64] = "";

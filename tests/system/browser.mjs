@@ -39,6 +39,13 @@ async function play(page) {
   seen.before = await videoNow(page);
 }
 
+async function devices(page) {
+  const cpu = page.locator('#devices tr', {hasText: 'cpu'}).filter({hasText: /running/}).filter({hasText: /[1-9]\d* H\/s/});
+  await cpu.first().waitFor({timeout: 30000});
+  seen.device = await cpu.first().innerText();
+  must((await page.locator('#alarm').textContent()) === '', 'the page raises an alarm about devices');
+}
+
 async function switchLevel(page) {
   const other = await page.evaluate(() => {
     const player = window.reelrigPlayer;
@@ -98,6 +105,7 @@ try {
   if (screenshot) {
     await page.screenshot({path: screenshot});
   }
+  await devices(page);
   await switchLevel(page);
   await narrow(page);
   must(seen.errors.length === 0, 'the page reports errors');

@@ -37,6 +37,7 @@ def plays(title, pages, clip=None, publish=(), funded=False):
         seen = json.loads(result.stdout)
         print(f"      played to {seen['end']['time']:.1f} s, levels {seen['levels']}, {seen['end']['dropped']} of "
               f"{seen['end']['total']} frames dropped")
+        assert "cpu" in seen["device"], seen["device"]
         serve = rig.call("status")["serve"]
         assert serve["segments"] >= 3, serve
         assert rig.call("pools")["paid_units"] == paid, "the owner does not pay himself"
