@@ -52,13 +52,13 @@ struct double_epoch {
     char tuning[96];
 };
 
-static void wait_ms(long ms)
+static inline void wait_ms(long ms)
 {
     struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     (void)nanosleep(&time, NULL);
 }
 
-static size_t list_of(int backend, const char *name, struct rr_hash_device *out, size_t max)
+static inline size_t list_of(int backend, const char *name, struct rr_hash_device *out, size_t max)
 {
     size_t count = 0;
     for (int i = 0; i < DOUBLES && count < max; i++) {
@@ -78,19 +78,19 @@ static size_t list_of(int backend, const char *name, struct rr_hash_device *out,
     return count;
 }
 
-static size_t list_red(struct rr_hash_device *out, size_t max)
+static inline size_t list_red(struct rr_hash_device *out, size_t max)
 {
     return list_of(0, "red", out, max);
 }
 
-static size_t list_blue(struct rr_hash_device *out, size_t max)
+static inline size_t list_blue(struct rr_hash_device *out, size_t max)
 {
     return list_of(1, "blue", out, max);
 }
 
-static enum rr_err double_open(void **device, struct hash_opened *opened,
-                               const struct rr_hash_device *which, const struct hash_open *how,
-                               struct rr_fault *fault)
+static inline enum rr_err double_open(void **device, struct hash_opened *opened,
+                                      const struct rr_hash_device *which,
+                                      const struct hash_open *how, struct rr_fault *fault)
 {
     struct told *one = &told[strcmp(which->backend, "blue") == 0][which->units];
     enum rr_err err = (enum rr_err)atomic_load(&one->open_err);
@@ -109,8 +109,8 @@ static enum rr_err double_open(void **device, struct hash_opened *opened,
     return err;
 }
 
-static enum rr_err double_prepare(void **epoch, void *device, const struct hash_setup *setup,
-                                  struct rr_fault *fault)
+static inline enum rr_err double_prepare(void **epoch, void *device, const struct hash_setup *setup,
+                                         struct rr_fault *fault)
 {
     struct double_device *of = device;
     struct told *one = of->told;
@@ -127,7 +127,7 @@ static enum rr_err double_prepare(void **epoch, void *device, const struct hash_
     return hash_backend_cpu.prepare(&made->cpu, of->cpu, setup, fault);
 }
 
-static void pass_gate(struct told *one)
+static inline void pass_gate(struct told *one)
 {
     atomic_fetch_add(&one->waiting, 1);
     while (atomic_load(&one->gate)) {
@@ -136,9 +136,9 @@ static void pass_gate(struct told *one)
     atomic_fetch_sub(&one->waiting, 1);
 }
 
-static enum rr_err double_search(void *epoch, uint32_t slot, struct hash_candidate *out,
-                                 const struct hash_work *works, size_t count,
-                                 struct rr_fault *fault)
+static inline enum rr_err double_search(void *epoch, uint32_t slot, struct hash_candidate *out,
+                                        const struct hash_work *works, size_t count,
+                                        struct rr_fault *fault)
 {
     struct double_epoch *of = epoch;
     struct told *one = of->device->told;
@@ -175,8 +175,8 @@ static enum rr_err double_search(void *epoch, uint32_t slot, struct hash_candida
     return err;
 }
 
-static enum rr_err double_verify(void *epoch, struct rr_hash_check *checks, size_t count,
-                                 struct rr_fault *fault)
+static inline enum rr_err double_verify(void *epoch, struct rr_hash_check *checks, size_t count,
+                                        struct rr_fault *fault)
 {
     struct double_epoch *of = epoch;
     struct told *one = of->device->told;
@@ -189,7 +189,7 @@ static enum rr_err double_verify(void *epoch, struct rr_hash_check *checks, size
     return err;
 }
 
-static enum rr_err double_tune(void *epoch, struct hash_tuning *best, struct rr_fault *fault)
+static inline enum rr_err double_tune(void *epoch, struct hash_tuning *best, struct rr_fault *fault)
 {
     struct double_epoch *of = epoch;
     (void)fault;
@@ -203,7 +203,7 @@ static const char *double_text(const void *epoch)
     return hash_backend_cpu.text(((const struct double_epoch *)epoch)->cpu);
 }
 
-static void double_release(void *epoch)
+static inline void double_release(void *epoch)
 {
     struct double_epoch *of = epoch;
     hash_backend_cpu.release(of->cpu);
@@ -211,7 +211,7 @@ static void double_release(void *epoch)
     rr_free(of);
 }
 
-static void double_close(void *device)
+static inline void double_close(void *device)
 {
     struct double_device *of = device;
     hash_backend_cpu.close(of->cpu);
@@ -228,7 +228,7 @@ static const struct hash_backend *const double_backends[] = {&double_red, &doubl
                                                              &hash_backend_cpu};
 
 /* All forgotten; red:0 is there. */
-static void tell_again(void)
+static inline void tell_again(void)
 {
     memset(told, 0, sizeof told);
     for (int i = 0; i < 2 * DOUBLES; i++) {
@@ -237,7 +237,7 @@ static void tell_again(void)
     told[0][0].there = true;
 }
 
-static struct hash_kit double_kit(void)
+static inline struct hash_kit double_kit(void)
 {
     /* Times of a test: proofs never but at the start, hangs and restarts after moments. */
     return (struct hash_kit){
@@ -248,7 +248,7 @@ static struct hash_kit double_kit(void)
             .hang_us = 10000000, .backoff_us = 20000, .steady_us = 3600000000, .restarts_max = 2}};
 }
 
-static struct rr_hash_engine *engine_on(const struct hash_kit *kit, const char *devices)
+static inline struct rr_hash_engine *engine_on(const struct hash_kit *kit, const char *devices)
 {
     struct rr_hash_engine *engine = NULL;
     struct rr_fault fault = {0};
@@ -265,14 +265,14 @@ struct outcome {
     struct rr_hash_result result;
 };
 
-static void keep(void *ctx, const struct rr_hash_result *result)
+static inline void keep(void *ctx, const struct rr_hash_result *result)
 {
     struct outcome *outcome = ctx;
     outcome->result = *result;
     atomic_fetch_add(&outcome->calls, 1);
 }
 
-static void await(struct outcome *outcome)
+static inline void await(struct outcome *outcome)
 {
     for (int i = 0; i < 120000 && atomic_load(&outcome->calls) == 0; i++) {
         wait_ms(1);
@@ -280,8 +280,8 @@ static void await(struct outcome *outcome)
     assert_int_equal(atomic_load(&outcome->calls), 1);
 }
 
-static struct rr_hash_job make_job(enum rr_hash_kind kind, uint8_t header, uint64_t start,
-                                   uint64_t count)
+static inline struct rr_hash_job make_job(enum rr_hash_kind kind, uint8_t header, uint64_t start,
+                                          uint64_t count)
 {
     struct rr_hash_job job = {
         .kind = kind, .nonce_start = start, .nonce_count = count, .difficulty = rr_u256_max()};
@@ -289,8 +289,8 @@ static struct rr_hash_job make_job(enum rr_hash_kind kind, uint8_t header, uint6
     return job;
 }
 
-static uint64_t submit(struct rr_hash_engine *engine, const struct rr_hash_job *job,
-                       struct outcome *outcome)
+static inline uint64_t submit(struct rr_hash_engine *engine, const struct rr_hash_job *job,
+                              struct outcome *outcome)
 {
     uint64_t id = 0;
     assert_int_equal(rr_hash_submit(engine, &id, job, keep, outcome, NULL), RR_OK);
@@ -299,8 +299,8 @@ static uint64_t submit(struct rr_hash_engine *engine, const struct rr_hash_job *
 }
 
 /* The answer by the law over a dataset of the test's own, nonce after nonce. */
-static bool by_hand(const struct rr_hash_params *params, const struct rr_hash_job *job,
-                    uint64_t *nonce, uint8_t final_be[32])
+static inline bool by_hand(const struct rr_hash_params *params, const struct rr_hash_job *job,
+                           uint64_t *nonce, uint8_t final_be[32])
 {
     static struct rr_hash_params of;
     static struct rr_ethash_node rows[2 * 1024];
@@ -333,8 +333,8 @@ static bool by_hand(const struct rr_hash_params *params, const struct rr_hash_jo
     return found;
 }
 
-static void expect_law(const struct rr_hash_params *params, const struct rr_hash_job *job,
-                       const struct outcome *outcome)
+static inline void expect_law(const struct rr_hash_params *params, const struct rr_hash_job *job,
+                              const struct outcome *outcome)
 {
     uint64_t nonce = 0;
     uint8_t final_be[32] = {0};
@@ -345,7 +345,7 @@ static void expect_law(const struct rr_hash_params *params, const struct rr_hash
     assert_memory_equal(outcome->result.final_be, final_be, 32);
 }
 
-static struct rr_hash_device_status status_of(struct rr_hash_engine *engine, const char *id)
+static inline struct rr_hash_device_status status_of(struct rr_hash_engine *engine, const char *id)
 {
     struct rr_hash_device_status *all = test_calloc(RR_HASH_DEVICES_MAX, sizeof(*all));
     struct rr_hash_device_status found = {0};
@@ -360,8 +360,8 @@ static struct rr_hash_device_status status_of(struct rr_hash_engine *engine, con
     return found;
 }
 
-static void await_state(struct rr_hash_engine *engine, const char *id,
-                        enum rr_hash_device_state state)
+static inline void await_state(struct rr_hash_engine *engine, const char *id,
+                               enum rr_hash_device_state state)
 {
     for (int i = 0; i < 60000 && status_of(engine, id).state != state; i++) {
         wait_ms(1);
@@ -369,7 +369,7 @@ static void await_state(struct rr_hash_engine *engine, const char *id,
     assert_int_equal(status_of(engine, id).state, state);
 }
 
-static void await_count(atomic_uint *counter, unsigned least)
+static inline void await_count(atomic_uint *counter, unsigned least)
 {
     for (int i = 0; i < 60000 && atomic_load(counter) < least; i++) {
         wait_ms(1);
