@@ -15,11 +15,16 @@
 #define DRAIN_MS          300
 #define COMMIT_MS         10
 
+const struct rr_hash_light *daemon_rig_light(const struct rr_rig *rig)
+{
+    return rig->engine != NULL ? rr_hash_engine_light(rig->engine) : rig->light;
+}
+
 bool daemon_rig_work(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
                      uint8_t final_be[32])
 {
     struct rr_rig *rig = ctx;
-    rr_hash_light_compute(rig->light, header_hash, nonce, mix, final_be);
+    rr_hash_light_compute(daemon_rig_light(rig), header_hash, nonce, mix, final_be);
     return true;
 }
 
@@ -104,18 +109,13 @@ static struct rr_hash_params hash_params(const struct rr_rig *rig)
     return params;
 }
 
-static enum rr_err open_light(struct rr_rig *rig, struct rr_fault *fault)
+/* One light cache serves the books and the engine, where there is one; its dataset, minutes on a
+ * large network, is made beside the rest. */
+static enum rr_err open_hash(struct rr_rig *rig, struct rr_fault *fault)
 {
     struct rr_hash_params params = hash_params(rig);
-    return rr_hash_light_new(&rig->light, &params, fault);
-}
-
-/* After the books: a dataset takes minutes on a large network, a folder of another network is
- * refused at once. */
-static enum rr_err open_engine(struct rr_rig *rig, struct rr_fault *fault)
-{
     if (!rig->config.mine) {
-        return RR_OK;
+        return rr_hash_light_new(&rig->light, &params, fault);
     }
     char path[RR_PATH_BYTES];
     enum rr_err err = rr_path(path, fault, "%s/tuning.txt", rig->data);
@@ -123,13 +123,13 @@ static enum rr_err open_engine(struct rr_rig *rig, struct rr_fault *fault)
         return err;
     }
     rr_hash_tuning_open(&rig->tuning, path);
-    struct rr_hash_params params = hash_params(rig);
     struct rr_hash_options options = {
         .threads = rig->config.mine_threads,
         .share_percent = rig->config.mine_share_percent,
         .dataset_bytes_max = DATASET_BYTES_MAX,
         .devices = rig->config.devices,
         .gpu_share_percent = rig->config.gpu_share_percent,
+        .light_first = true,
         .tuning = {.load = rr_hash_tuning_load, .save = rr_hash_tuning_save, .ctx = rig->tuning}};
     return rr_hash_engine_new(&rig->engine, &params, &options, fault);
 }
@@ -258,8 +258,8 @@ static enum rr_err open_all(struct rr_rig *rig, const struct rig_arguments *argu
         return err;
     }
     unlink(path); /* of a former life */
-    if ((err = open_keys(rig, fault)) != RR_OK || (err = open_light(rig, fault)) != RR_OK ||
-        (err = open_books(rig, fault)) != RR_OK || (err = open_engine(rig, fault)) != RR_OK ||
+    if ((err = open_keys(rig, fault)) != RR_OK || (err = open_hash(rig, fault)) != RR_OK ||
+        (err = open_books(rig, fault)) != RR_OK ||
         (err = daemon_devices_start(rig, fault)) != RR_OK ||
         (err = open_doors(rig, arguments, fault)) != RR_OK ||
         (err = daemon_stratum_start(&rig->stratum, rig, fault)) != RR_OK ||
@@ -322,11 +322,11 @@ void daemon_rig_close(struct rr_rig *rig)
     rr_monitor_stop(rig->monitor);
     daemon_devices_stop(rig->devices);
     daemon_stratum_free(rig->stratum);
-    rr_hash_engine_free(rig->engine);
-    rr_hash_tuning_close(rig->tuning);
     rr_till_close(rig->till);
     rr_chain_close(rig->chain);
     rr_store_close(rig->store);
+    rr_hash_engine_free(rig->engine); /* last of these: the books check work by its cache */
+    rr_hash_tuning_close(rig->tuning);
     rr_hash_light_free(rig->light);
     rr_seckey_free(rig->key);
     while (rig->jobs != NULL) {

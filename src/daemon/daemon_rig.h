@@ -26,7 +26,7 @@ struct rr_rig {
     struct rr_seckey *key;
     struct rr_pubkey public_key;
     struct rr_address address;
-    struct rr_hash_light *light;
+    struct rr_hash_light *light; /* NULL beside an engine, which has one: daemon_rig_light */
     struct rr_hash_engine *engine;
     struct rr_hash_tuning_file *tuning; /* of the engine */
     struct daemon_devices *devices;
@@ -75,6 +75,8 @@ void daemon_rig_close(struct rr_rig *rig);
 /* Waits until the tip is at `height` or above; RR_ERR_CANCELLED when the rig stops. */
 enum rr_err daemon_rig_wait_height(struct rr_rig *rig, uint64_t height,
                                    struct rr_fault *fault) RR_MUST_USE;
+/* The light cache of this rig, borrowed for its life. Any thread. */
+const struct rr_hash_light *daemon_rig_light(const struct rr_rig *rig);
 /* Light verification as ledger and pay ask for it; ctx is the rig. Any thread. */
 bool daemon_rig_work(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
                      uint8_t final_be[32]);

@@ -165,8 +165,8 @@ static enum rr_err verify(void *ctx, struct rr_hash_check *checks, size_t count,
         return rr_hash_verify(rig->engine, checks, count, fault);
     }
     for (size_t i = 0; i < count; i++) {
-        rr_hash_light_compute(rig->light, checks[i].header_hash, checks[i].nonce, checks[i].mix,
-                              checks[i].final_be);
+        rr_hash_light_compute(daemon_rig_light(rig), checks[i].header_hash, checks[i].nonce,
+                              checks[i].mix, checks[i].final_be);
     }
     return RR_OK;
 }
