@@ -212,11 +212,12 @@ void serve_media_run(struct serve_request *request)
 }
 
 /* ---- below /v1/resources/{id} --------------------------------------------------------- */
-static void reply_playlist(struct serve_request *request, struct serve_blob *blob)
+#define HLS_TYPE "application/vnd.apple.mpegurl"
+static void reply_playlist(struct serve_request *request, struct serve_blob *blob, const char *type)
 {
     const struct rr_manifest *manifest = &request->resource->manifest;
     struct serve_entity entity = {
-        .type = "application/vnd.apple.mpegurl",
+        .type = type,
         .cache = manifest->kind == RR_RESOURCE_VOD ? "max-age=5" : "no-cache",
         .modified_ms = manifest->created_ms,
         .size = blob->len,
@@ -243,10 +244,13 @@ static void found(struct serve_request *request)
     }
     switch (request->ref.kind) {
     case RR_HLS_MASTER:
-        reply_playlist(request, resource->master);
+        reply_playlist(request, resource->master, HLS_TYPE);
+        return;
+    case RR_HLS_DASH:
+        reply_playlist(request, resource->dash, "application/dash+xml");
         return;
     case RR_HLS_MEDIA:
-        reply_playlist(request, resource->media[request->ref.rendition]);
+        reply_playlist(request, resource->media[request->ref.rendition], HLS_TYPE);
         return;
     case RR_HLS_INIT:
     case RR_HLS_SEGMENT:

@@ -47,7 +47,7 @@ struct serve_resource {
     struct serve_resource *next_in_bucket;
     struct rr_hash32 id;
     struct rr_manifest manifest;
-    struct serve_blob *wire, *master;
+    struct serve_blob *wire, *master, *dash;
     struct serve_blob **media; /* a playlist for each rendition */
     uint64_t duration_ms;      /* of the longest rendition */
 };

@@ -114,6 +114,8 @@ static struct serve_resource *make(struct rr_manifest *manifest, const struct rr
     resource->wire = serve_blob_new(&text);
     rr_hls_master(&text, kept);
     resource->master = serve_blob_new(&text);
+    rr_dash_manifest(&text, kept);
+    resource->dash = serve_blob_new(&text);
     resource->media = rr_alloc_array(kept->rendition_count + 1u, sizeof(struct serve_blob *));
     uint32_t next = 0;
     for (uint32_t i = 0; i < kept->rendition_count; i++) {
@@ -144,6 +146,7 @@ void serve_resource_unref(struct serve_resource *resource)
     rr_free(resource->media);
     serve_blob_unref(resource->wire);
     serve_blob_unref(resource->master);
+    serve_blob_unref(resource->dash);
     rr_manifest_clear(&resource->manifest);
     rr_free(resource);
 }

@@ -110,7 +110,7 @@ static bool find_resource_route(struct serve_request *request, struct rr_slice p
         return true;
     }
     request->route = SERVE_ROUTE_HLS;
-    bool hls = skip(&path, "/hls/");
+    bool hls = skip(&path, "/hls/") || skip(&path, "/dash/"); /* the same files */
     request->rest = path;
     return hls;
 }

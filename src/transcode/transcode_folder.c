@@ -59,22 +59,55 @@ static enum rr_err place_rendition(struct rr_transcode_rendition *rendition, con
     return err;
 }
 
-static enum rr_err write_master(const struct rr_transcode_result *result, const char *folder,
-                                struct rr_fault *fault)
+/* The manifest's view of what was made, with times but no bytes; clear_view frees it. */
+static void make_view(struct rr_manifest *view, const struct rr_transcode_result *result)
+{
+    *view =
+        (struct rr_manifest){.kind = RR_RESOURCE_VOD, .rendition_count = result->rendition_count};
+    view->renditions = rr_alloc_array(result->rendition_count + 1u, sizeof *view->renditions);
+    for (uint32_t i = 0; i < result->rendition_count; i++) {
+        const struct rr_transcode_rendition *made = &result->renditions[i];
+        struct rr_rendition *shown = &view->renditions[i];
+        *shown = made->info;
+        shown->segments = rr_alloc_array(made->segment_count + 1u, sizeof *shown->segments);
+        shown->segment_count = made->segment_count;
+        for (uint32_t j = 0; j < made->segment_count; j++) {
+            shown->segments[j].start = made->segments[j].start;
+            shown->segments[j].duration = made->segments[j].duration;
+        }
+    }
+}
+
+static void clear_view(struct rr_manifest *view)
+{
+    for (uint32_t i = 0; i < view->rendition_count; i++) {
+        rr_free(view->renditions[i].segments);
+    }
+    rr_free(view->renditions);
+}
+
+static enum rr_err write_text(const char *folder, const char *name, const struct rr_manifest *view,
+                              void (*make)(struct rr_buf *out, const struct rr_manifest *manifest),
+                              struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     struct rr_buf text = {0};
-    struct rr_manifest manifest = {.kind = RR_RESOURCE_VOD,
-                                   .rendition_count = result->rendition_count};
-    manifest.renditions = rr_alloc_array(result->rendition_count + 1u, sizeof *manifest.renditions);
-    for (uint32_t i = 0; i < result->rendition_count; i++) {
-        manifest.renditions[i] = result->renditions[i].info;
-    }
-    rr_hls_master(&text, &manifest);
-    enum rr_err err = rr_path(path, fault, "%s/master.m3u8", folder);
+    make(&text, view);
+    enum rr_err err = rr_path(path, fault, "%s/%s", folder, name);
     err = err != RR_OK ? err : rr_file_write(path, rr_buf_slice(&text), 0644, fault);
     rr_buf_clear(&text);
-    rr_free(manifest.renditions);
+    return err;
+}
+
+/* master.m3u8 last: it says that the folder is whole. */
+static enum rr_err write_master(const struct rr_transcode_result *result, const char *folder,
+                                struct rr_fault *fault)
+{
+    struct rr_manifest view;
+    make_view(&view, result);
+    enum rr_err err = write_text(folder, "manifest.mpd", &view, rr_dash_manifest, fault);
+    err = err != RR_OK ? err : write_text(folder, "master.m3u8", &view, rr_hls_master, fault);
+    clear_view(&view);
     return err;
 }
 

@@ -233,7 +233,8 @@ bool rr_hls_find(struct rr_hls_ref *out, const struct rr_manifest *manifest, str
     struct rr_hls_ref ref = {.kind = RR_HLS_MASTER};
     const uint8_t *slash = path.len > 0 ? memchr(path.ptr, '/', path.len) : NULL;
     if (slash == NULL) {
-        if (!is(path, "master.m3u8")) {
+        ref.kind = is(path, "manifest.mpd") ? RR_HLS_DASH : RR_HLS_MASTER;
+        if (ref.kind == RR_HLS_MASTER && !is(path, "master.m3u8")) {
             return false;
         }
         *out = ref;

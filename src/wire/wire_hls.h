@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* HLS playlists (RFC 8216bis, version 7, fMP4) as a view of a manifest. Enter by wire.h. */
+/* HLS playlists (RFC 8216bis, version 7, fMP4) and the DASH manifest as views of a manifest. Enter
+ * by wire.h. */
 #ifndef RR_WIRE_HLS_H
 #define RR_WIRE_HLS_H
 #include "wire/wire_puzzle.h"
@@ -16,8 +17,13 @@ void rr_hls_media(struct rr_buf *out, const struct rr_rendition *rendition);
  * rising by segment; those of segments that do not exist are left out. */
 void rr_hls_media_puzzles(struct rr_buf *out, const struct rr_rendition *rendition,
                           const struct rr_puzzle_entry *entries, uint32_t count);
-/* Splits "master.m3u8", "<name>/index.m3u8", "<name>/init.mp4", "<name>/seg_NNNNN.m4s". */
-enum rr_hls_kind { RR_HLS_MASTER, RR_HLS_MEDIA, RR_HLS_INIT, RR_HLS_SEGMENT };
+/* Appends the DASH manifest (static, live profile, a timeline per representation) of the same
+ * segments; URIs as in the playlists: "<name>/init.mp4", "<name>/seg_%05d.m4s". [ISO/IEC 23009-1]
+ */
+void rr_dash_manifest(struct rr_buf *out, const struct rr_manifest *manifest);
+/* Splits "master.m3u8", "manifest.mpd", "<name>/index.m3u8", "<name>/init.mp4",
+ * "<name>/seg_NNNNN.m4s". */
+enum rr_hls_kind { RR_HLS_MASTER, RR_HLS_DASH, RR_HLS_MEDIA, RR_HLS_INIT, RR_HLS_SEGMENT };
 struct rr_hls_ref {
     enum rr_hls_kind kind;
     uint32_t rendition, segment;

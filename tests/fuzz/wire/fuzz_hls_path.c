@@ -19,6 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case RR_HLS_MASTER:
         rr_buf_format(&path, "master.m3u8");
         break;
+    case RR_HLS_DASH:
+        rr_buf_format(&path, "manifest.mpd");
+        break;
     case RR_HLS_MEDIA:
         rr_buf_format(&path, "%s/index.m3u8", rendition->name);
         break;

@@ -45,6 +45,19 @@ static void playlists_manifest_and_segments_come_as_published(void **state)
     assert_field(&answer, "Cache-Control", "max-age=5");
     assert_body(&answer, text.ptr, text.len);
     text.len = 0;
+    for (unsigned i = 0; i < 2; i++) { /* the same files under both names */
+        ask(world, &answer, "GET", open->path, i == 0 ? "/dash/manifest.mpd" : "/hls/manifest.mpd",
+            "");
+        text.len = 0;
+        rr_dash_manifest(&text, &open->manifest);
+        assert_field(&answer, "Content-Type", "application/dash+xml");
+        assert_body(&answer, text.ptr, text.len);
+    }
+    text.len = 0;
+    ask(world, &answer, "GET", open->path, "/dash/audio/index.m3u8", "");
+    rr_hls_media(&text, &open->manifest.renditions[1]);
+    assert_body(&answer, text.ptr, text.len);
+    text.len = 0;
     ask(world, &answer, "GET", open->path, "/hls/audio/index.m3u8", "");
     rr_hls_media(&text, &open->manifest.renditions[1]);
     assert_body(&answer, text.ptr, text.len);

@@ -161,6 +161,7 @@ static inline void run_clip(const struct clip *clip, enum rr_codec codec, const 
         check_rendition(clip, source, &result, &result.renditions[i]);
     }
     decodes_without_a_word(kit_path("out/master.m3u8"));
+    decodes_without_a_word(kit_path("out/manifest.mpd"));
     check_leaves(&result, source, &options, result.leaf_count / 3 + 1);
     rr_transcode_result_clear(&result);
     assert_int_equal(rr_remove_tree(kit_path("out"), NULL), RR_OK);

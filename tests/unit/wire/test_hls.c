@@ -225,6 +225,88 @@ static void test_find(void **state)
     assert_false(rr_hls_find(&ref, &manifest, (struct rr_slice){0}));
 }
 
+static void test_dash(void **state)
+{
+    (void)state;
+    struct rr_segment pictures[] = {{.start = 0, .duration = 60060},
+                                    {.start = 60060, .duration = 60060},
+                                    {.start = 120120, .duration = 60060},
+                                    {.start = 180180, .duration = 30030}};
+    struct rr_segment sounds[] = {{.start = 0, .duration = 96256},
+                                  {.start = 96256, .duration = 240000}};
+    struct rr_rendition list[] = {video("720p", 1280, 720, 2000000),
+                                  video("360p", 640, 360, 500000), audio("audio", 128000)};
+    list[0].segments = list[1].segments = pictures;
+    list[0].segment_count = 4;
+    list[1].segment_count = 1;
+    list[1].video_range = 1;
+    list[1].sar_num = 4;
+    list[1].sar_den = 3;
+    list[2].segments = sounds;
+    list[2].segment_count = 2;
+    struct rr_manifest manifest = {.renditions = list, .rendition_count = 3};
+    struct rr_buf text = {0};
+    rr_dash_manifest(&text, &manifest);
+    rr_write_u8(&text, 0);
+    assert_string_equal(
+        (const char *)text.ptr,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+        "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" "
+        "profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"static\" "
+        "mediaPresentationDuration=\"PT7.007S\" maxSegmentDuration=\"PT5S\" "
+        "minBufferTime=\"PT5S\">\n"
+        "  <Period id=\"0\" start=\"PT0S\">\n"
+        "    <AdaptationSet contentType=\"video\" mimeType=\"video/mp4\" "
+        "segmentAlignment=\"true\" startWithSAP=\"1\">\n"
+        "      <Representation id=\"720p\" codecs=\"avc1.64001f\" bandwidth=\"2000000\" "
+        "width=\"1280\" height=\"720\" sar=\"1:1\" frameRate=\"30000/1001\">\n"
+        "        <SegmentTemplate timescale=\"30000\" startNumber=\"0\" "
+        "initialization=\"$RepresentationID$/init.mp4\" "
+        "media=\"$RepresentationID$/seg_$Number%05d$.m4s\">\n"
+        "          <SegmentTimeline>\n"
+        "            <S t=\"0\" d=\"60060\" r=\"2\"/>\n"
+        "            <S t=\"180180\" d=\"30030\"/>\n"
+        "          </SegmentTimeline>\n"
+        "        </SegmentTemplate>\n      </Representation>\n"
+        "    </AdaptationSet>\n"
+        "    <AdaptationSet contentType=\"video\" mimeType=\"video/mp4\" "
+        "segmentAlignment=\"true\" startWithSAP=\"1\">\n"
+        "      <SupplementalProperty "
+        "schemeIdUri=\"urn:mpeg:mpegB:cicp:TransferCharacteristics\" value=\"16\"/>\n"
+        "      <Representation id=\"360p\" codecs=\"avc1.64001f\" bandwidth=\"500000\" "
+        "width=\"640\" height=\"360\" sar=\"4:3\" frameRate=\"30000/1001\">\n"
+        "        <SegmentTemplate timescale=\"30000\" startNumber=\"0\" "
+        "initialization=\"$RepresentationID$/init.mp4\" "
+        "media=\"$RepresentationID$/seg_$Number%05d$.m4s\">\n"
+        "          <SegmentTimeline>\n"
+        "            <S t=\"0\" d=\"60060\"/>\n"
+        "          </SegmentTimeline>\n"
+        "        </SegmentTemplate>\n      </Representation>\n"
+        "    </AdaptationSet>\n"
+        "    <AdaptationSet contentType=\"audio\" mimeType=\"audio/mp4\" "
+        "segmentAlignment=\"true\" startWithSAP=\"1\">\n"
+        "      <Representation id=\"audio\" codecs=\"mp4a.40.2\" bandwidth=\"128000\" "
+        "audioSamplingRate=\"48000\">\n"
+        "        <AudioChannelConfiguration "
+        "schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" "
+        "value=\"2\"/>\n"
+        "        <SegmentTemplate timescale=\"48000\" startNumber=\"0\" "
+        "initialization=\"$RepresentationID$/init.mp4\" "
+        "media=\"$RepresentationID$/seg_$Number%05d$.m4s\">\n"
+        "          <SegmentTimeline>\n"
+        "            <S t=\"0\" d=\"96256\"/>\n"
+        "            <S t=\"96256\" d=\"240000\"/>\n"
+        "          </SegmentTimeline>\n"
+        "        </SegmentTemplate>\n      </Representation>\n"
+        "    </AdaptationSet>\n"
+        "  </Period>\n</MPD>\n");
+    rr_buf_clear(&text);
+    struct rr_hls_ref ref;
+    assert_true(rr_hls_find(&ref, &manifest, rr_slice_str("manifest.mpd")));
+    assert_int_equal(ref.kind, RR_HLS_DASH);
+    assert_false(rr_hls_find(&ref, &manifest, rr_slice_str("manifest.mp")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +318,7 @@ int main(void)
          NULL, NULL},
         {"a media playlist names its segments in order", test_media, NULL, NULL, NULL},
         {"the target duration is never below a segment's", test_target_duration, NULL, NULL, NULL},
+        {"a DASH manifest tells the same segments by times", test_dash, NULL, NULL, NULL},
         {"only paths of the manifest are found", test_find, NULL, NULL, NULL},
     };
     return cmocka_run_group_tests_name("wire hls", tests, NULL, NULL);
