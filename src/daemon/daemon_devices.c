@@ -84,7 +84,8 @@ static void *restart(void *argument)
     pthread_mutex_lock(&all->lock);
     snprintf(id, sizeof id, "%s", row->status.device.id);
     pthread_mutex_unlock(&all->lock);
-    if (rr_hash_device_restart(all->rig->engine, id, &fault) != RR_OK) {
+    enum rr_err err = rr_hash_device_restart(all->rig->engine, id, &fault);
+    if (err != RR_OK && err != RR_ERR_CANCELLED) {
         rr_log_fault(RR_LOG_WARN, "devices", &fault);
     }
     pthread_mutex_lock(&all->lock);

@@ -319,6 +319,7 @@ void daemon_rig_close(struct rr_rig *rig)
         rr_serve_stop(rig->serve, DRAIN_MS);
     }
     rr_pool_free(rig->ledger_pool);
+    rr_hash_engine_stop(rig->engine); /* commands that wait for a device come back */
     rr_monitor_stop(rig->monitor);
     daemon_devices_stop(rig->devices);
     daemon_stratum_free(rig->stratum);

@@ -98,6 +98,10 @@ enum rr_err rr_hash_engine_new(struct rr_hash_engine **out, const struct rr_hash
  * for a quantum; for 10 s when a device hangs, whose memory then stays with it. NULL is fine. Not
  * from a callback; no other call on the engine may be in progress. */
 void rr_hash_engine_free(struct rr_hash_engine *engine);
+/* Begins that end: calls that wait for a device (restart, tune) return soon with an error, devices
+ * take no more work. For who must join the threads of such calls before rr_hash_engine_free. Any
+ * thread, does not block; NULL is fine. */
+void rr_hash_engine_stop(struct rr_hash_engine *engine);
 /* The light cache of the present epoch, borrowed until the second switch from now or the engine's
  * end: who keeps it asks again after each switch. Any thread. */
 const struct rr_hash_light *rr_hash_engine_light(const struct rr_hash_engine *engine);

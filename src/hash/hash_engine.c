@@ -285,14 +285,28 @@ static void cancel_job(struct rr_hash_engine *engine, struct hash_job *job)
     }
 }
 
-static void stop_all(struct rr_hash_engine *engine)
+static void begin_stop(struct rr_hash_engine *engine)
 {
     engine->stopping = true;
     atomic_store(&engine->cancel, true);
-    hash_jobs_for_each(engine, cancel_job);
     (void)pthread_cond_broadcast(&engine->due);
     (void)pthread_cond_broadcast(&engine->ready);
     hash_stir(engine);
+}
+
+void rr_hash_engine_stop(struct rr_hash_engine *engine)
+{
+    if (engine != NULL) {
+        (void)pthread_mutex_lock(&engine->lock);
+        begin_stop(engine);
+        (void)pthread_mutex_unlock(&engine->lock);
+    }
+}
+
+static void stop_all(struct rr_hash_engine *engine)
+{
+    begin_stop(engine);
+    hash_jobs_for_each(engine, cancel_job);
     uint64_t until_us = hash_now_us() + engine->kit.times.hang_us;
     while (engine->threads_alive > 0 && hash_now_us() < until_us) {
         hash_wait(engine, &engine->change, until_us);

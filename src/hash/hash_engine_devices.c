@@ -344,8 +344,9 @@ enum rr_err rr_hash_device_restart(struct rr_hash_engine *engine, const char *id
         while (device->starts_done < number && !engine->stopping) {
             hash_wait(engine, &engine->change, UINT64_MAX);
         }
-        err = device->start_err;
-        if (err != RR_OK && fault != NULL) {
+        if (device->starts_done < number) {
+            err = rr_fail(fault, RR_ERR_CANCELLED, "the engine ends: %.80s stays closed", id);
+        } else if ((err = device->start_err) != RR_OK && fault != NULL) {
             *fault = device->fault;
         }
     }

@@ -76,7 +76,7 @@ struct nvml {
     bool ready;
     uint64_t tried_us; /* 0: never */
     char why[160];
-#define X(name, symbol, arguments) nvml_result(*name) arguments;
+#define X(name, symbol, arguments) nvml_result(*name) arguments; /* NOLINT(bugprone-macro-*) */
     FUNCTIONS(X)
 #undef X
 };

@@ -165,8 +165,7 @@ bool hash_sysfs_is_nvidia(const char *root, const char *pci)
 /* Two lines of amdgpu's memory controller: "ue: 2" and "ce: 14". */
 static void take_amd_ecc(struct rr_hash_sample *out, const char *folder)
 {
-    char path[RR_PATH_BYTES], text[64] = "";
-    unsigned long long bad, good;
+    char path[RR_PATH_BYTES], text[64];
     if (rr_path(path, NULL, "%s/ras/umc_err_count", folder) != RR_OK) {
         return;
     }
@@ -176,10 +175,13 @@ static void take_amd_ecc(struct rr_hash_sample *out, const char *folder)
     }
     ssize_t n = read(fd, text, sizeof(text) - 1);
     (void)close(fd);
-    if (n > 0 && sscanf(text, "ue: %20llu ce: %20llu", &bad, &good) == 2 && bad <= INT64_MAX &&
-        good <= INT64_MAX) {
-        (void)hash_sample_set(out, RR_HASH_READING_ECC_UNCORRECTED, (int64_t)bad);
-        (void)hash_sample_set(out, RR_HASH_READING_ECC_CORRECTED, (int64_t)good);
+    text[n > 0 ? n : 0] = '\0';
+    const char *bad = strstr(text, "ue: "), *good = strstr(text, "ce: ");
+    if (bad != NULL && isdigit((unsigned char)bad[4])) {
+        (void)hash_sample_set(out, RR_HASH_READING_ECC_UNCORRECTED, strtoll(bad + 4, NULL, 10));
+    }
+    if (good != NULL && isdigit((unsigned char)good[4])) {
+        (void)hash_sample_set(out, RR_HASH_READING_ECC_CORRECTED, strtoll(good + 4, NULL, 10));
     }
 }
 
