@@ -11,6 +11,9 @@
 #define FNV_PRIME 0x01000193u
 #define ACCESSES  64u
 
+/* Before loops over private arrays: these are to be registers, not memory. */
+#define UNROLL _Pragma("unroll")
+
 /* Words of 16, and 64-bit lanes of 8, are the same 64 bytes: devices are little-endian. */
 typedef struct {
     ulong header[4];

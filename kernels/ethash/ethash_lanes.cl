@@ -8,14 +8,16 @@
 #define QUADS (RR_GROUP / 4)
 
 #define LANES_ACCESS(i, word)                                                                      \
-    for (uint p = 0; p < RR_PAIR; p++) {                                                           \
+    UNROLL for (uint p = 0; p < RR_PAIR; p++)                                                      \
+    {                                                                                              \
         if (lane == (i) / 8 % 4) {                                                                 \
             wanted[(i) % 2][p][quad] =                                                             \
                 modulo(((first[p] ^ (i)) * FNV_PRIME) ^ m[p].word, rows, magic);                   \
         }                                                                                          \
     }                                                                                              \
     barrier(CLK_LOCAL_MEM_FENCE);                                                                  \
-    for (uint p = 0; p < RR_PAIR; p++) {                                                           \
+    UNROLL for (uint p = 0; p < RR_PAIR; p++)                                                      \
+    {                                                                                              \
         uint row = wanted[(i) % 2][p][quad];                                                       \
         m[p] = m[p] * FNV_PRIME ^ ROW_OF(low8, high8, low_rows, row, 4)[lane];                     \
     }
@@ -42,7 +44,8 @@ search(__global const work_t *works, __global const uint2 *map, __global candida
     ulong8 seed = keccak512_seed(vload4(0, work->header), work->nonce + offset + me);
     ulong4 mix = (ulong4)(0);
     for (uint turn = 0; turn < 4; turn += RR_PAIR) {
-        for (uint p = 0; p < RR_PAIR; p++) {
+        UNROLL for (uint p = 0; p < RR_PAIR; p++)
+        {
             if (lane == turn + p) {
                 seeds[p][quad] = seed;
             }
@@ -50,7 +53,8 @@ search(__global const work_t *works, __global const uint2 *map, __global candida
         barrier(CLK_LOCAL_MEM_FENCE);
         uint8 m[RR_PAIR];
         uint first[RR_PAIR];
-        for (uint p = 0; p < RR_PAIR; p++) {
+        UNROLL for (uint p = 0; p < RR_PAIR; p++)
+        {
             uint16 start = as_uint16(seeds[p][quad]);
             first[p] = start.s0;
             m[p] = lane % 2 == 0 ? start.lo : start.hi;
@@ -65,12 +69,14 @@ search(__global const work_t *works, __global const uint2 *map, __global candida
             LANES_ACCESS(i + 6, s6)
             LANES_ACCESS(i + 7, s7)
         }
-        for (uint p = 0; p < RR_PAIR; p++) {
+        UNROLL for (uint p = 0; p < RR_PAIR; p++)
+        {
             folded[p][quad][lane] = as_ulong((uint2)(fold4(m[p].s0, m[p].s1, m[p].s2, m[p].s3),
                                                      fold4(m[p].s4, m[p].s5, m[p].s6, m[p].s7)));
         }
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (uint p = 0; p < RR_PAIR; p++) {
+        UNROLL for (uint p = 0; p < RR_PAIR; p++)
+        {
             if (lane == turn + p) {
                 mix = (ulong4)(folded[p][quad][0], folded[p][quad][1], folded[p][quad][2],
                                folded[p][quad][3]);
