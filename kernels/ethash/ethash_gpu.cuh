@@ -4,15 +4,15 @@
 #define RR_ETHASH_GPU_CUH
 #include "ethash/ethash_gpu.h"
 
-#define RR_GPU_FN              static __device__ __forceinline__
+#define RR_GPU_FN static __device__ __forceinline__
 /* At most `threads` a block, registers for at least `blocks` of that size on a multiprocessor. */
 #define RR_GPU_KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
-#define RR_GPU_SHARED          __shared__
-#define RR_GPU_ALIGNED(bytes)  __align__(bytes)
-#define RR_GPU_TABLE           static __device__ __constant__ const
-#define RR_GPU_UNROLL          _Pragma("unroll")
-#define RR_GPU_UNROLL_2        _Pragma("unroll 2")
-#define RR_GPU_NO_UNROLL       _Pragma("unroll 1")
+#define RR_GPU_SHARED                  __shared__
+#define RR_GPU_ALIGNED(bytes)          __align__(bytes)
+#define RR_GPU_TABLE                   static __device__ __constant__ const
+#define RR_GPU_UNROLL                  _Pragma("unroll")
+#define RR_GPU_UNROLL_2                _Pragma("unroll 2")
+#define RR_GPU_NO_UNROLL               _Pragma("unroll 1")
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 #define RR_GPU_HAS_BULK 1
 #else
@@ -141,10 +141,10 @@ RR_GPU_FN void gpu_barrier_init(uint64_t *barrier)
 }
 RR_GPU_FN void gpu_barrier_expect(uint64_t *barrier, uint32_t bytes)
 {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
-                     gpu_shared_address(barrier)),
-                 "r"(bytes)
-                 : "memory");
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(gpu_shared_address(barrier)),
+        "r"(bytes)
+        : "memory");
 }
 RR_GPU_FN void gpu_barrier_wait(uint64_t *barrier, uint32_t phase)
 {
@@ -166,9 +166,17 @@ RR_GPU_FN void gpu_bulk_load(void *to, const void *from, uint32_t bytes, uint64_
                  : "memory");
 }
 #else
-RR_GPU_FN void gpu_barrier_init(uint64_t *) {}
-RR_GPU_FN void gpu_barrier_expect(uint64_t *, uint32_t) {}
-RR_GPU_FN void gpu_barrier_wait(uint64_t *, uint32_t) {}
-RR_GPU_FN void gpu_bulk_load(void *, const void *, uint32_t, uint64_t *) {}
+RR_GPU_FN void gpu_barrier_init(uint64_t *)
+{
+}
+RR_GPU_FN void gpu_barrier_expect(uint64_t *, uint32_t)
+{
+}
+RR_GPU_FN void gpu_barrier_wait(uint64_t *, uint32_t)
+{
+}
+RR_GPU_FN void gpu_bulk_load(void *, const void *, uint32_t, uint64_t *)
+{
+}
 #endif
 #endif

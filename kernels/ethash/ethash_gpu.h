@@ -9,10 +9,10 @@
 #define RR_ETHASH_GPU_H
 #include <stdint.h>
 
-#define RR_ETHASH_GPU_BLOCK       128u        /* nonces that share a candidate */
-#define RR_ETHASH_GPU_NONE        0xffffffffu /* offset: no nonce of the block counts */
-#define RR_ETHASH_GPU_TARGET      1u          /* as enum rr_hash_kind */
-#define RR_ETHASH_GPU_ARGMIN      2u
+#define RR_ETHASH_GPU_BLOCK  128u        /* nonces that share a candidate */
+#define RR_ETHASH_GPU_NONE   0xffffffffu /* offset: no nonce of the block counts */
+#define RR_ETHASH_GPU_TARGET 1u          /* as enum rr_hash_kind */
+#define RR_ETHASH_GPU_ARGMIN 2u
 
 /* 16 bytes of a row of the dataset (128) or of a node of the cache (64). */
 struct rr_ethash_gpu_quad {
@@ -27,8 +27,8 @@ struct rr_ethash_gpu_job {
     uint32_t block_first, block_count; /* its blocks in the launch */
 };
 /* The best nonce of a block. Target: the lowest one with top <= top_max; argmin: the one with the
- * smallest top, the lowest of several. A run is shorter than 2^32, so that the offset stands for the
- * nonce and leaves room for what exactness needs: how many nonces share an argmin's top. */
+ * smallest top, the lowest of several. A run is shorter than 2^32, so that the offset stands for
+ * the nonce and leaves room for what exactness needs: how many nonces share an argmin's top. */
 struct rr_ethash_gpu_candidate {
     uint64_t top;    /* first 8 bytes of the final hash as a big-endian number */
     uint32_t offset; /* from the job's first nonce, or RR_ETHASH_GPU_NONE */

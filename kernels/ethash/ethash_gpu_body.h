@@ -14,7 +14,8 @@
 #define GPU_FNV_PRIME 0x01000193u
 #define GPU_ACCESSES  64u
 #define GPU_PARENTS   256u
-/* Bits of a final hash that candidates are compared by; tests narrow it, so that ties are common. */
+/* Bits of a final hash that candidates are compared by; tests narrow it, so that ties are common.
+ */
 #ifndef RR_ETHASH_GPU_TOP_MASK
 #define RR_ETHASH_GPU_TOP_MASK 0xffffffffffffffffULL
 #endif
@@ -408,8 +409,7 @@ RR_GPU_FN struct gpu_place gpu_place_of(struct rr_ethash_gpu_search a, uint32_t 
     uint32_t use = block < a.blocks ? block : a.blocks - 1;
     place.job = a.jobs + a.block_job[use];
     place.block = block;
-    place.offset =
-        (use - place.job->block_first) * RR_ETHASH_GPU_BLOCK + (gpu_thread() & 127);
+    place.offset = (use - place.job->block_first) * RR_ETHASH_GPU_BLOCK + (gpu_thread() & 127);
     return place;
 }
 

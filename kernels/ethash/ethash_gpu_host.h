@@ -6,11 +6,11 @@
 #include "ethash/ethash_gpu.h"
 #include <string.h>
 
-#define RR_GPU_FN              static inline
+#define RR_GPU_FN                      static inline
 #define RR_GPU_KERNEL(threads, blocks) static void
-#define RR_GPU_SHARED          static _Thread_local /* blocks run one after another in a thread */
-#define RR_GPU_ALIGNED(bytes)  _Alignas(bytes)
-#define RR_GPU_TABLE           static const
+#define RR_GPU_SHARED                  static _Thread_local /* blocks run one after another in a thread */
+#define RR_GPU_ALIGNED(bytes)          _Alignas(bytes)
+#define RR_GPU_TABLE                   static const
 #define RR_GPU_UNROLL
 #define RR_GPU_UNROLL_2
 #define RR_GPU_NO_UNROLL

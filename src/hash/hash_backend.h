@@ -88,6 +88,7 @@ struct hash_backend {
     void (*close)(void *device);
 };
 extern const struct hash_backend hash_backend_cpu;
+extern const struct hash_backend hash_backend_cuda;   /* also where it was built without nvcc */
 extern const struct hash_backend hash_backend_opencl; /* also where it was built without */
 
 /* rr_hash_engine_new on a backend of the caller's, proving it every proof_us (0: never again after

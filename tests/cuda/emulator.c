@@ -122,7 +122,8 @@ static void start(void)
 }
 static void prepare(struct context *context, uint8_t *stack)
 {
-    /* As if `start` had been called: six registers, the address to go to, an address to return to. */
+    /* As if `start` had been called: six registers, the address to go to, an address to return to.
+     */
     void *frame[8] = {NULL};
     void (*entry)(void) = start;
     memcpy(&frame[6], &entry, sizeof(entry));
@@ -308,8 +309,8 @@ uint32_t gpu_take(uint32_t *counter, uint32_t step)
     return __atomic_fetch_add(counter, step, __ATOMIC_RELAXED);
 }
 
-/* A barrier: bit 0 the phase that runs, bit 1 set once it has been initialised, from bit 32 the bytes
- * that are still to come. */
+/* A barrier: bit 0 the phase that runs, bit 1 set once it has been initialised, from bit 32 the
+ * bytes that are still to come. */
 #define PHASE  UINT64_C(1)
 #define INITED UINT64_C(2)
 void gpu_barrier_init(uint64_t *barrier)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Runs the real CUDA kernels of kernels/ethash on a CPU: the threads of a block are fibres, warp and
- * block operations are meetings of theirs. What a GPU forbids or leaves open ends the program with a
- * sentence: lanes at different meetings, threads that leave while others wait. */
+/* Runs the real CUDA kernels of kernels/ethash on a CPU: the threads of a block are fibres, warp
+ * and block operations are meetings of theirs. What a GPU forbids or leaves open ends the program
+ * with a sentence: lanes at different meetings, threads that leave while others wait. */
 #ifndef RR_TESTS_EMULATOR_H
 #define RR_TESTS_EMULATOR_H
 #include <stddef.h>
@@ -20,7 +20,8 @@ struct emulated_kernel {
 extern const struct emulated_kernel emulated_kernels[EMULATED_KERNELS];
 extern const struct emulated_kernel emulated_kernels_narrow[EMULATED_KERNELS];
 /* NULL: no such kernel. */
-const struct emulated_kernel *emulated_find(const struct emulated_kernel *kernels, const char *name);
+const struct emulated_kernel *emulated_find(const struct emulated_kernel *kernels,
+                                            const char *name);
 
 /* Runs `blocks` blocks of `threads` (a multiple of 32, at most EMULATOR_THREADS_MAX) one after
  * another; odd blocks run their threads backwards. Any OS thread, several at a time. */

@@ -78,12 +78,11 @@ static void nodes_of_the_dataset_equal_the_law_in_slices_of_any_size(void **stat
     for (uint32_t first = 0; first < until;) {
         uint32_t count = 1 + (uint32_t)rr_prng_below(&prng, 3000);
         count = count < until - first ? count : until - first;
-        struct rr_ethash_gpu_build build = {
-            .cache = quads(cache),
-            .dataset = (struct rr_ethash_gpu_quad *)(void *)made,
-            .cache_items = rr_ethash_gpu_modulus(CACHE_ITEMS),
-            .first = first,
-            .count = count};
+        struct rr_ethash_gpu_build build = {.cache = quads(cache),
+                                            .dataset = (struct rr_ethash_gpu_quad *)(void *)made,
+                                            .cache_items = rr_ethash_gpu_modulus(CACHE_ITEMS),
+                                            .first = first,
+                                            .count = count};
         launch(emulated_kernels, "build", (count + 127) / 128, 128, &build);
         first += count;
         if (first < 2 * DATASET_ITEMS) {
@@ -104,11 +103,10 @@ static void smallest_sizes_equal_the_law(void **state)
     for (size_t s = 0; s < RR_COUNT(sizes); s++) {
         uint32_t n = sizes[s];
         struct rr_ethash_node *made = rr_alloc_aligned((size_t)2 * n * sizeof(*made));
-        struct rr_ethash_gpu_build build = {
-            .cache = quads(cache),
-            .dataset = (struct rr_ethash_gpu_quad *)(void *)made,
-            .cache_items = rr_ethash_gpu_modulus(n),
-            .count = 2 * n};
+        struct rr_ethash_gpu_build build = {.cache = quads(cache),
+                                            .dataset = (struct rr_ethash_gpu_quad *)(void *)made,
+                                            .cache_items = rr_ethash_gpu_modulus(n),
+                                            .count = 2 * n};
         launch(emulated_kernels, "build", (2 * n + 127) / 128, 128, &build);
         for (uint32_t i = 0; i < n; i++) {
             struct rr_ethash_node law[2];
@@ -154,9 +152,8 @@ static void verify_equals_the_law_for_any_number_of_checks(void **state)
         rr_prng_bytes(&prng, checks, sizeof(checks));
         checks[0].nonce = UINT64_MAX;
         struct rr_ethash_gpu_check before = checks[counts[c]];
-        struct rr_ethash_gpu_verify verify = {.rows = rows_of(dataset, DATASET_ITEMS),
-                                              .checks = checks,
-                                              .count = counts[c]};
+        struct rr_ethash_gpu_verify verify = {
+            .rows = rows_of(dataset, DATASET_ITEMS), .checks = checks, .count = counts[c]};
         launch(emulated_kernels, "verify", (counts[c] + 127) / 128, 128, &verify);
         for (uint32_t i = 0; i < counts[c]; i++) {
             uint8_t mix[32];
@@ -275,8 +272,9 @@ static void fill_table(struct table *table)
     for (size_t i = 0; i < RR_COUNT(counts); i++) {
         uint32_t kind = i % 2 == 0 ? RR_ETHASH_GPU_ARGMIN : RR_ETHASH_GPU_TARGET;
         uint64_t top_max = UINT64_MAX >> rr_prng_below(&prng, 12); /* found early, late, never */
-        uint64_t nonce = i % 3 == 0 ? UINT64_MAX - counts[i] + 1 /* the last ones there are */
-                         : i % 3 == 1 ? UINT32_MAX - counts[i] / 2 : rr_prng_u64(&prng) / 2;
+        uint64_t nonce = i % 3 == 0   ? UINT64_MAX - counts[i] + 1 /* the last ones there are */
+                         : i % 3 == 1 ? UINT32_MAX - counts[i] / 2
+                                      : rr_prng_u64(&prng) / 2;
         add_job(table, nonce, counts[i], kind, top_max);
         add_job(table, nonce + 3, counts[i] - (i % 3 == 0 && counts[i] > 3 ? 3 : 0),
                 RR_ETHASH_GPU_ARGMIN + RR_ETHASH_GPU_TARGET - kind, i == 4 ? 0 : top_max);
