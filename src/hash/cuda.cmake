@@ -32,6 +32,7 @@ elseif(RR_NVCC)
     COMMAND ${CMAKE_COMMAND} -DNVCC=${RR_NVCC} "-DCODES=${codes}" "-DCOMPRESS=${compress}"
             -DKERNELS=${CMAKE_SOURCE_DIR}/kernels -DOUT=${fatbin} -P ${CMAKE_CURRENT_SOURCE_DIR}/fatbin.cmake
     DEPENDS ${source}/ethash.cu ${source}/ethash_gpu.cuh ${source}/ethash_gpu.h ${source}/ethash_gpu_body.h
+            ${source}/ethash_gpu_keccak.h ${source}/ethash_gpu_walk.h ${source}/ethash_gpu_build.h
             ${CMAKE_CURRENT_SOURCE_DIR}/fatbin.cmake
     COMMENT "CUDA kernels for ${names}" VERBATIM)
   set_source_files_properties(hash_cuda_driver.c PROPERTIES OBJECT_DEPENDS ${fatbin}

@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* In the order in which a card is taken that several can drive. */
-static const struct hash_backend *const backends[] = {&hash_backend_opencl, &hash_backend_cpu};
+static const struct hash_backend *const backends[] = {&hash_backend_cuda, &hash_backend_opencl,
+                                                      &hash_backend_cpu};
 
 const struct hash_backend *const *hash_backends(size_t *count)
 {
