@@ -166,6 +166,7 @@ void hash_devices_fall_back(struct rr_hash_engine *engine)
         struct hash_device *device = &engine->devices[i];
         if (device->is_cpu && !device->asked) {
             rr_log(RR_LOG_WARN, "hash", "no other device can be used: the CPU searches");
+            device->last_resort = true;
             hash_device_ask(device);
         }
     }

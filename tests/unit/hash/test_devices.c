@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Several devices at once: who gets what, and what becomes of those that are lost, hang or lie. */
-#include "unit/hash/doubles.h"
+#include "unit/hash/doubles_jobs.h"
 
 static void two_devices_of_different_speed_find_what_one_finds(void **state)
 {
@@ -341,6 +341,30 @@ static void a_card_is_taken_once_and_by_the_next_backend_when_the_first_fails(vo
     }
 }
 
+static void the_cpu_goes_light_when_nothing_else_fits(void **state)
+{
+    (void)state;
+    if ((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) > UINT64_C(200) << 30) {
+        skip();
+    }
+    tell_again();
+    told[0][0].prepare_err = RR_ERR_MEMORY;
+    const struct rr_hash_params large = {.cache_items = 67, .dataset_items = 0x7fffffff};
+    struct hash_kit kit = double_kit();
+    struct rr_hash_engine *engine = NULL;
+    struct rr_hash_options options = {.threads = 1, .dataset_bytes_max = UINT64_MAX};
+    assert_int_equal(hash_engine_new_with(&engine, &kit, &large, &options, NULL), RR_OK);
+    assert_non_null(strstr(rr_hash_engine_text(engine), "cpu, light"));
+    struct rr_hash_job job = make_job(RR_HASH_TARGET, 9, 55, 0);
+    job.difficulty = rr_u256_of(1);
+    struct outcome outcome = {0};
+    (void)submit(engine, &job, &outcome);
+    await(&outcome);
+    assert_int_equal(outcome.result.end, RR_HASH_FOUND);
+    assert_int_equal(outcome.result.nonce, 55);
+    rr_hash_engine_free(engine);
+}
+
 static void devices_are_chosen_by_name_and_id(void **state)
 {
     (void)state;
@@ -558,6 +582,7 @@ int main(void)
         cmocka_unit_test(a_paused_device_takes_nothing_until_it_goes_on),
         cmocka_unit_test(the_share_of_a_device_is_kept_and_can_be_changed),
         cmocka_unit_test(a_card_is_taken_once_and_by_the_next_backend_when_the_first_fails),
+        cmocka_unit_test(the_cpu_goes_light_when_nothing_else_fits),
         cmocka_unit_test(devices_are_chosen_by_name_and_id),
         cmocka_unit_test(the_machine_lists_its_cpu),
         cmocka_unit_test(many_checks_go_to_a_device_and_few_to_the_cpu),

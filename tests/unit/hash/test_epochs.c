@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Epochs: prepared ahead, switched under load; and the light start. */
-#include "unit/hash/doubles.h"
+#include "unit/hash/doubles_jobs.h"
 
 static const struct rr_hash_params other = {
     .cache_items = 71, .dataset_items = 613, .seed = {9, 8, 7}};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Very many jobs: cancelled at random, and as fast as a device that answers at once. */
-#include "unit/hash/doubles.h"
+#include "unit/hash/doubles_jobs.h"
 
 static bool is_short(void)
 {
