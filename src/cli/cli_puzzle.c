@@ -13,7 +13,7 @@
 #define SECONDS_MAX       86400
 
 struct words {
-    const char *url, *manifest, *wallet, *genesis, *segment, *seconds, *share;
+    const char *url, *manifest, *wallet, *genesis, *segment, *seconds, *share, *data;
     bool json, claims;
     const char *rest[CLAIMS_MAX + 1];
     size_t count;
@@ -293,6 +293,29 @@ static enum rr_err list_claims(json_t **out, const struct words *words, struct r
     return err;
 }
 
+/* Those that a rig has taken. */
+static enum rr_err list_taken(json_t **out, const struct words *words, struct rr_fault *fault)
+{
+    struct cli_rig rig = {0};
+    enum rr_err err = cli_rig_open(&rig, words->data, fault);
+    if (err == RR_OK) {
+        err = cli_rig_call(&rig, out, "puzzle-claims", NULL, fault);
+        cli_rig_close(&rig);
+    }
+    const json_t *claim;
+    size_t i;
+    json_array_foreach(err == RR_OK ? json_object_get(*out, "claims") : NULL, i, claim)
+    {
+        if (!words->json) {
+            cli_print("  %s  rendition %llu segment %llu, %s, prize %s coins, viewer %s\n",
+                      cli_text(claim, "puzzle"), (unsigned long long)cli_number(claim, "rendition"),
+                      (unsigned long long)cli_number(claim, "segment"), cli_text(claim, "kind"),
+                      cli_text(claim, "prize"), cli_text(claim, "viewer"));
+        }
+    }
+    return err;
+}
+
 static bool is_url(const char *text)
 {
     return strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
@@ -321,8 +344,9 @@ static int list(const struct words *words)
 {
     struct rr_fault fault = {0};
     json_t *json = NULL;
-    enum rr_err err = words->claims ? list_claims(&json, words, &fault)
-                                    : list_puzzles(&json, words->rest[1], &fault);
+    enum rr_err err = !words->claims        ? list_puzzles(&json, words->rest[1], &fault)
+                      : words->data != NULL ? list_taken(&json, words, &fault)
+                                            : list_claims(&json, words, &fault);
     if (err != RR_OK) {
         return cli_fail(err, &fault, words->json);
     }
@@ -543,6 +567,49 @@ static int check(const struct words *words)
     return refused == 0 ? 0 : 1;
 }
 
+/* ---- post ------------------------------------------------------------------------------------ */
+
+static enum rr_err post_files(json_t **out, const struct words *words, struct rr_fault *fault)
+{
+    char base[512], resource[1024];
+    uint32_t count = (uint32_t)words->count - 1;
+    struct rr_puzzle_claim *claims = rr_alloc_array(count, sizeof *claims);
+    enum rr_err err = split_url(words->url, base, resource, fault);
+    for (uint32_t i = 0; i < count && err == RR_OK; i++) {
+        err = cli_claim_read(&claims[i], words->rest[i + 1], fault);
+    }
+    if (err == RR_OK) {
+        struct cli_http *http = cli_http_new();
+        err = cli_claims_post(http, out, base, claims, count, fault);
+        cli_http_free(http);
+    }
+    rr_free(claims);
+    return err;
+}
+
+static int post(const struct words *words)
+{
+    struct rr_fault fault = {0};
+    json_t *json = NULL;
+    enum rr_err err = post_files(&json, words, &fault);
+    if (err != RR_OK) {
+        return cli_fail(err, &fault, words->json);
+    }
+    bool all = cli_number(json, "accepted") == words->count - 1;
+    const json_t *reason;
+    size_t i;
+    json_array_foreach(words->json ? NULL : json_object_get(json, "claims"), i, reason)
+    {
+        const char *why = json_string_value(reason);
+        cli_print("%s: %s\n", words->rest[i + 1], why != NULL ? why : "taken");
+    }
+    if (words->json) {
+        cli_print_json(json);
+    }
+    json_decref(json);
+    return all ? 0 : 1;
+}
+
 /* ---- the verb -------------------------------------------------------------------------------- */
 
 int cli_puzzle(int argc, char **argv)
@@ -553,7 +620,7 @@ int cli_puzzle(int argc, char **argv)
         {"wallet", &words.wallet, NULL},   {"genesis", &words.genesis, NULL},
         {"segment", &words.segment, NULL}, {"seconds", &words.seconds, NULL},
         {"share", &words.share, NULL},     {"json", NULL, &words.json},
-        {"claims", NULL, &words.claims}};
+        {"claims", NULL, &words.claims},   {"data", &words.data, NULL}};
     if (!cli_options(argc, argv, options, RR_COUNT(options), words.rest, RR_COUNT(words.rest),
                      &words.count) ||
         words.count == 0) {
@@ -567,6 +634,9 @@ int cli_puzzle(int argc, char **argv)
         json_t *json = NULL;
         enum rr_err err = solve(&json, &words, &fault);
         return err != RR_OK ? cli_fail(err, &fault, words.json) : print_solved(json, words.json);
+    }
+    if (strcmp(words.rest[0], "post") == 0 && words.count >= 2 && words.url != NULL) {
+        return post(&words);
     }
     if (strcmp(words.rest[0], "check") == 0 && words.count >= 2 && words.segment != NULL) {
         return check(&words);

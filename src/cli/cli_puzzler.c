@@ -12,6 +12,7 @@ struct item {
     uint64_t job_id;         /* 0: not searched */
     bool ended, found, kept; /* ended and found under the lock while it is searched */
     uint64_t hashes;
+    json_t *refused; /* by the rig it was posted to: why; owned */
 };
 struct cli_puzzler {
     struct cli_puzzler_options options;
@@ -21,7 +22,7 @@ struct cli_puzzler {
     pthread_cond_t ended;
     struct item **items;
     uint32_t count, room, open;
-    uint32_t unknown;
+    uint32_t unknown, accepted;
 };
 
 /* ---- claims as files and as text ------------------------------------------------------------- */
@@ -259,16 +260,65 @@ enum rr_err cli_puzzler_finish(struct cli_puzzler *puzzler, struct rr_fault *fau
     return keep(puzzler, fault);
 }
 
-uint32_t cli_puzzler_claims(const struct cli_puzzler *puzzler, struct rr_puzzle_claim *out,
-                            uint32_t max)
+enum rr_err cli_claims_post(struct cli_http *http, json_t **answer, const char *base,
+                            const struct rr_puzzle_claim *claims, uint32_t count,
+                            struct rr_fault *fault)
+{
+    static const char *const headers[] = {"Content-Type: application/octet-stream", NULL};
+    char url[600];
+    struct rr_buf body = {0};
+    struct cli_response response = {0};
+    int n = snprintf(url, sizeof url, "%s/v1/puzzle-claims", base);
+    RR_CHECK(n > 0 && (size_t)n < sizeof url);
+    rr_puzzle_claims_encode(&body, claims, count);
+    struct cli_request request = {.url = url, .headers = headers, .body = rr_buf_slice(&body)};
+    enum rr_err err = cli_http_send(http, &response, &request, fault);
+    err = err != RR_OK ? err : cli_response_check(&response, "the claims", fault);
+    err = err != RR_OK ? err : cli_response_json(&response, answer, fault);
+    if (err == RR_OK && json_array_size(json_object_get(*answer, "claims")) != count) {
+        json_decref(*answer);
+        err = rr_fail(fault, RR_ERR_FORMAT, "the rig's answer does not judge each claim");
+    }
+    cli_response_clear(&response);
+    rr_buf_clear(&body);
+    return err;
+}
+
+/* The next kept ones from *at on. */
+static uint32_t next_claims(const struct cli_puzzler *puzzler, uint32_t *at, struct item **items,
+                            struct rr_puzzle_claim *claims)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < puzzler->count && count < max; i++) {
-        if (puzzler->items[i]->kept) {
-            out[count++] = puzzler->items[i]->claim;
+    for (; *at < puzzler->count && count < RR_PUZZLE_CLAIMS_POST_MAX; (*at)++) {
+        if (puzzler->items[*at]->kept) {
+            items[count] = puzzler->items[*at];
+            claims[count++] = puzzler->items[*at]->claim;
         }
     }
     return count;
+}
+
+enum rr_err cli_puzzler_post(struct cli_puzzler *puzzler, struct cli_http *http, const char *base,
+                             struct rr_fault *fault)
+{
+    struct item *items[RR_PUZZLE_CLAIMS_POST_MAX];
+    struct rr_puzzle_claim *claims = rr_alloc_array(RR_PUZZLE_CLAIMS_POST_MAX, sizeof *claims);
+    enum rr_err err = RR_OK;
+    uint32_t at = 0, count;
+    while (err == RR_OK && (count = next_claims(puzzler, &at, items, claims)) > 0) {
+        json_t *answer;
+        err = cli_claims_post(http, &answer, base, claims, count, fault);
+        for (uint32_t i = 0; i < count && err == RR_OK; i++) {
+            json_t *reason = json_array_get(json_object_get(answer, "claims"), i);
+            items[i]->refused = json_is_string(reason) ? json_incref(reason) : NULL;
+            puzzler->accepted += items[i]->refused == NULL;
+        }
+        if (err == RR_OK) {
+            json_decref(answer);
+        }
+    }
+    rr_free(claims);
+    return err;
 }
 
 json_t *cli_puzzler_json(const struct cli_puzzler *puzzler)
@@ -282,14 +332,16 @@ json_t *cli_puzzler_json(const struct cli_puzzler *puzzler)
         if (item->kept && claim_path(puzzler, path, &item->claim, NULL) == RR_OK) {
             json_t *claim = cli_claim_json(&item->claim);
             json_object_set_new(claim, "file", json_string(path));
+            json_object_set_new(claim, "refused",
+                                item->refused != NULL ? json_incref(item->refused) : json_null());
             json_array_append_new(claims, claim);
             kept++;
         }
     }
-    json_t *json =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "seen", (json_int_t)puzzler->count, "solved",
-                  kept, "unsolved", (json_int_t)puzzler->count - kept, "unknown",
-                  (json_int_t)puzzler->unknown, "hashes", hashes, "claims", claims);
+    json_t *json = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "seen", (json_int_t)puzzler->count, "solved", kept,
+        "unsolved", (json_int_t)puzzler->count - kept, "unknown", (json_int_t)puzzler->unknown,
+        "hashes", hashes, "accepted", (json_int_t)puzzler->accepted, "claims", claims);
     RR_CHECK(json != NULL);
     return json;
 }
@@ -303,6 +355,7 @@ void cli_puzzler_free(struct cli_puzzler *puzzler)
         if (puzzler->items[i]->job_id != 0) {
             (void)rr_hash_cancel(puzzler->options.engine, puzzler->items[i]->job_id);
         }
+        json_decref(puzzler->items[i]->refused);
         rr_free(puzzler->items[i]);
     }
     rr_free(puzzler->items);

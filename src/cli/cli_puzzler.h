@@ -24,12 +24,14 @@ enum rr_err cli_puzzler_segment(struct cli_puzzler *puzzler, const struct rr_pro
                                 struct rr_slice file, struct rr_fault *fault) RR_MUST_USE;
 /* Waits for the searches, signs and keeps what they found. */
 enum rr_err cli_puzzler_finish(struct cli_puzzler *puzzler, struct rr_fault *fault) RR_MUST_USE;
-/* {"seen", "solved", "unsolved", "unknown", "hashes", "claims": [...]}: new reference. After
- * finish; claims: also those kept by an earlier run. */
+/* Hands the kept claims to the rig at base ("http://HOST:PORT"), which says of each whether it
+ * counts. After finish. */
+enum rr_err cli_puzzler_post(struct cli_puzzler *puzzler, struct cli_http *http, const char *base,
+                             struct rr_fault *fault) RR_MUST_USE;
+/* {"seen", "solved", "unsolved", "unknown", "hashes", "accepted", "claims": [...]}: new reference.
+ * After finish; claims: also those kept by an earlier run. Each has "refused", the rig's reason, or
+ * null. */
 json_t *cli_puzzler_json(const struct cli_puzzler *puzzler);
-/* Appends the claims as they are kept; returns how many, at most max. */
-uint32_t cli_puzzler_claims(const struct cli_puzzler *puzzler, struct rr_puzzle_claim *out,
-                            uint32_t max);
 void cli_puzzler_free(struct cli_puzzler *puzzler); /* NULL is fine; cancels */
 
 /* A claim, or a puzzle as found in a segment: new references. Amounts are text, the nonce too. */
@@ -37,6 +39,11 @@ json_t *cli_claim_json(const struct rr_puzzle_claim *claim);
 json_t *cli_puzzle_json(const struct rr_puzzle *puzzle, const struct rr_hash32 *contract_id);
 /* A line each. */
 void cli_claim_print(const struct rr_puzzle_claim *claim);
+/* POST of at most RR_PUZZLE_CLAIMS_POST_MAX claims. *answer: {"accepted", "claims"}, new reference.
+ */
+enum rr_err cli_claims_post(struct cli_http *http, json_t **answer, const char *base,
+                            const struct rr_puzzle_claim *claims, uint32_t count,
+                            struct rr_fault *fault) RR_MUST_USE;
 /* Reads a file made by a puzzler. */
 enum rr_err cli_claim_read(struct rr_puzzle_claim *out, const char *path,
                            struct rr_fault *fault) RR_MUST_USE;

@@ -541,8 +541,16 @@ static enum rr_err run(struct watch *watch, const char *wallet, const char *url,
     if (rename(part, watch->out_path) != 0) {
         return rr_fail_errno(fault, "cannot rename %s to %s", part, watch->out_path);
     }
-    err = cli_solver_finish(watch->solver, fault);
-    return err == RR_OK && watch->puzzler != NULL ? cli_puzzler_finish(watch->puzzler, fault) : err;
+    if ((err = cli_solver_finish(watch->solver, fault)) != RR_OK || watch->puzzler == NULL ||
+        (err = cli_puzzler_finish(watch->puzzler, fault)) != RR_OK) {
+        return err;
+    }
+    struct rr_fault why = {0};
+    if (cli_puzzler_post(watch->puzzler, watch->viewer.http, watch->viewer.base, &why) != RR_OK) {
+        /* They are kept, and a rig need not take any. */
+        fprintf(stderr, "reelrig: the claims were not taken: %s\n", why.text);
+    }
+    return RR_OK;
 }
 
 static void print_result(const struct watch *watch, bool json, double seconds)
@@ -564,9 +572,11 @@ static void print_result(const struct watch *watch, bool json, double seconds)
                   watch->out_path, (unsigned)watch->segments, (double)watch->bytes / 1e6, seconds,
                   (unsigned long long)watch->paid_units, coins, (unsigned)certificates);
         if (puzzles != NULL) {
-            cli_print("%llu of %llu puzzles solved; the claims are in %s/puzzle-claims\n",
+            cli_print("%llu of %llu puzzles solved, %llu claims count; they are in "
+                      "%s/puzzle-claims\n",
                       (unsigned long long)cli_number(puzzles, "solved"),
-                      (unsigned long long)cli_number(puzzles, "seen"), watch->viewer.folder);
+                      (unsigned long long)cli_number(puzzles, "seen"),
+                      (unsigned long long)cli_number(puzzles, "accepted"), watch->viewer.folder);
         }
         json_decref(puzzles);
         return;

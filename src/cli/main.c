@@ -19,9 +19,11 @@ const struct cli_verb cli_verbs[] = {
      "[--puzzles] [--puzzle-seconds 20] [--share PERCENT] [--json]",
      "pull one rendition, pay each slice, return certificates", cli_watch},
     {"puzzle",
-     "list FILE|URL|--claims [--wallet FOLDER] [--json] | solve FILE --url URL|--manifest FILE "
+     "list FILE|URL|--claims [--wallet FOLDER|--data FOLDER] [--json] | solve FILE --url "
+     "URL|--manifest FILE "
      "[--wallet FOLDER] [--seconds 60] [--share PERCENT] [--json] | check CLAIM... --segment FILE "
-     "[--url URL|--manifest FILE] [--wallet FOLDER|--genesis NAME] [--json]",
+     "[--url URL|--manifest FILE] [--wallet FOLDER|--genesis NAME] [--json] | post CLAIM... "
+     "--url URL [--json]",
      "engagement puzzles of segments and their claims", cli_puzzle},
     {"transcode",
      "IN -o DIR [--ladder 720,480] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset "

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BODY_BYTES_MAX 4096 /* of commands with a JSON body */
-#define SEND_TRIES     4
+#define BODY_BYTES_MAX   4096 /* of commands with a JSON body */
+#define SEND_TRIES       4
+#define CLAIMS_SHOWN_MAX 100000
 
 static void append_json(struct rr_buf *out, json_t *json)
 {
@@ -89,6 +90,14 @@ static enum rr_err answer_get(struct rr_rig *rig, const struct rr_monitor_reques
         return *out != NULL ? RR_OK
                             : rr_fail(fault, RR_ERR_NOTFOUND, "there is no pool '%s' on the ledger",
                                       path + 6);
+    } else if (strcmp(path, "puzzle-claims") == 0) {
+        uint64_t count = 1000;
+        const char *text = request->argument(request, "count");
+        if (text != NULL && !read_number(text, CLAIMS_SHOWN_MAX, &count)) {
+            return rr_fail(fault, RR_ERR_USAGE, "count is '%s'; 0 to %d was expected", text,
+                           CLAIMS_SHOWN_MAX);
+        }
+        *out = daemon_claims_view(rig, count);
     } else if (strcmp(path, "wallet") == 0) {
         *out = daemon_view_wallet(rig);
     } else if (strcmp(path, "devices") == 0) {

@@ -56,4 +56,13 @@ enum rr_err daemon_puzzles_keep(const struct rr_rig *rig, const struct rr_puzzle
 /* As rr_serve_options.puzzles; ctx is the rig. */
 enum rr_err daemon_puzzles_load(void *ctx, struct rr_buf *out, const struct rr_hash32 *resource_id,
                                 struct rr_fault *fault) RR_MUST_USE;
+
+/* ---- claims (daemon_claims.c) ---------------------------------------------------------------- */
+/* As rr_serve_options.claims; ctx is the rig. A claim is kept when it counts, in
+ * data/puzzle-claims, as the ledger of incentive contracts will want it; the first to arrive stands
+ * first. */
+enum rr_err daemon_claims_add(void *ctx, const struct rr_puzzle_claim *claims, uint32_t count,
+                              struct rr_fault *faults, struct rr_fault *fault) RR_MUST_USE;
+/* Kept claims for the API, at most `most`: {"count", "claims": [...]}. Blocks. */
+json_t *daemon_claims_view(const struct rr_rig *rig, uint64_t most);
 #endif

@@ -197,6 +197,7 @@ static enum rr_err open_doors(struct rr_rig *rig, const struct rig_arguments *ar
         .clock = rig->clock,
         .margin_blocks = config->margin_blocks,
         .puzzles = daemon_puzzles_load,
+        .claims = daemon_claims_add,
         .puzzles_ctx = rig,
     };
     enum rr_err err = rr_serve_start(&rig->serve, &serve, fault);

@@ -24,7 +24,12 @@ struct rr_serve_options {
      * fault: it carries none. Blocks; any thread. NULL: no resource carries puzzles. */
     enum rr_err (*puzzles)(void *ctx, struct rr_buf *out, const struct rr_hash32 *resource_id,
                            struct rr_fault *fault);
-    void *puzzles_ctx;
+    /* Judges claims of puzzles in their order and keeps those that count; faults: count, written,
+     * code RR_OK: kept. Another return: none could be judged. ctx as above. Blocks; any thread.
+     * NULL: claims are not taken. */
+    enum rr_err (*claims)(void *ctx, const struct rr_puzzle_claim *claims, uint32_t count,
+                          struct rr_fault *faults, struct rr_fault *fault);
+    void *puzzles_ctx; /* of both */
 };
 /* Binds and starts. Port taken: RR_ERR_BUSY naming address and port. All pointers borrowed until
  * stop. */

@@ -50,6 +50,21 @@ void serve_json_error(struct rr_buf *out, const char *code, const char *message)
     put(out, json);
 }
 
+void serve_json_claims(struct rr_buf *out, const struct rr_fault *faults, uint32_t count)
+{
+    json_t *json = json_object(), *list = json_array();
+    uint64_t accepted = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool kept = faults[i].code == RR_OK;
+        json_t *reason = kept ? json_null() : json_string(faults[i].text);
+        RR_CHECK(reason != NULL && json_array_append_new(list, reason) == 0);
+        accepted += kept;
+    }
+    set(json, "accepted", number(accepted));
+    set(json, "claims", list);
+    put(out, json);
+}
+
 void serve_json_flat(struct rr_buf *out, const struct serve_number *members, size_t count)
 {
     json_t *json = json_object();

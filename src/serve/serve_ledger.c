@@ -291,6 +291,7 @@ void serve_ledger_run(struct serve_request *request)
     case SERVE_ROUTE_HLS:
     case SERVE_ROUTE_SESSIONS:
     case SERVE_ROUTE_CERTIFICATES:
+    case SERVE_ROUTE_CLAIMS:
         RR_BUG("not a route of the ledger");
     }
 }

@@ -110,9 +110,9 @@ void serve_reply_error(struct serve_request *request, uint16_t status, const cha
         serve_reply_field(request, "Retry-After: 1");
     }
     if (status == 405) {
-        bool post = request->route == SERVE_ROUTE_SESSIONS ||
-                    request->route == SERVE_ROUTE_CERTIFICATES ||
-                    request->route == SERVE_ROUTE_TRANSACTIONS;
+        bool post =
+            request->route == SERVE_ROUTE_SESSIONS || request->route == SERVE_ROUTE_CERTIFICATES ||
+            request->route == SERVE_ROUTE_CLAIMS || request->route == SERVE_ROUTE_TRANSACTIONS;
         serve_reply_field(request, "Allow: %s", post ? "POST, OPTIONS" : "GET, HEAD, OPTIONS");
     }
     size_t len = text.len;

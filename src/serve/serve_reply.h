@@ -41,6 +41,8 @@ void serve_reply_entity_begin(struct serve_request *request, const struct serve_
 
 /* ---- JSON views; they append to out --------------------------------------------------- */
 void serve_json_manifest(struct rr_buf *out, const struct serve_resource *resource);
+/* {"accepted", "claims": null or a reason each}. */
+void serve_json_claims(struct rr_buf *out, const struct rr_fault *faults, uint32_t count);
 void serve_json_error(struct rr_buf *out, const char *code, const char *message);
 /* Blocks: reads what is not at hand. */
 enum rr_err serve_json_resources(struct rr_buf *out, struct rr_serve *serve,

@@ -7,6 +7,8 @@
 /* u16 count, then certificates of less than 256 bytes each (wire_pay.h). */
 #define CERTIFICATES_BYTES_MAX (2 + RR_CERTIFICATES_POST_MAX * 256)
 
+#define CLAIMS_BYTES_MAX (3 + RR_PUZZLE_CLAIMS_POST_MAX * RR_PUZZLE_CLAIM_BYTES)
+
 /* ---- requests ------------------------------------------------------------------------- */
 struct serve_request *serve_request_new(struct rr_serve *serve, struct serve_thread *thread,
                                         struct serve_conn *conn)
@@ -160,6 +162,10 @@ static bool find_route(struct serve_request *request)
         request->route = SERVE_ROUTE_CERTIFICATES;
         return true;
     }
+    if (is(path, "/v1/puzzle-claims")) {
+        request->route = SERVE_ROUTE_CLAIMS;
+        return true;
+    }
     return skip(&path, "/v1/ledger/")
                ? find_ledger_route(request, path)
                : skip(&path, "/v1/resources") && find_resource_route(request, path);
@@ -173,6 +179,8 @@ static uint64_t body_limit(enum serve_route route)
         return RR_SESSION_REQUEST_MAX;
     case SERVE_ROUTE_CERTIFICATES:
         return CERTIFICATES_BYTES_MAX;
+    case SERVE_ROUTE_CLAIMS:
+        return CLAIMS_BYTES_MAX;
     case SERVE_ROUTE_TRANSACTIONS:
         return RR_TX_BYTES_MAX;
     case SERVE_ROUTE_HEALTH:
@@ -289,6 +297,31 @@ static void add_certificates(struct serve_request *request)
     rr_free(list);
 }
 
+static void add_claims(struct serve_request *request)
+{
+    const struct rr_serve_options *options = &request->serve->options;
+    struct rr_puzzle_claim *list = NULL;
+    struct rr_fault *faults = NULL;
+    uint32_t count = 0;
+    struct rr_buf text = {0};
+    enum rr_err err =
+        rr_puzzle_claims_decode(&list, &count, rr_buf_slice(&request->body), &request->fault);
+    if (err == RR_OK && options->claims == NULL) {
+        err = rr_fail(&request->fault, RR_ERR_NOTFOUND, "This rig takes no claims of puzzles.");
+    }
+    if (err == RR_OK) {
+        faults = rr_alloc_array(count + 1u, sizeof(*faults));
+        err = options->claims(options->puzzles_ctx, list, count, faults, &request->fault);
+    }
+    if (err == RR_OK) {
+        serve_json_claims(&text, faults, count);
+        request->blob = serve_blob_new(&text);
+    }
+    request->err = err;
+    rr_free(faults);
+    rr_free(list);
+}
+
 static void list_resources(struct serve_request *request)
 {
     struct rr_buf text = {0};
@@ -330,6 +363,9 @@ void serve_route_run(struct serve_request *request)
         return;
     case SERVE_ROUTE_CERTIFICATES:
         serve_request_block(request, add_certificates, reply_json);
+        return;
+    case SERVE_ROUTE_CLAIMS:
+        serve_request_block(request, add_claims, reply_json);
         return;
     case SERVE_ROUTE_MANIFEST:
     case SERVE_ROUTE_OFFER:

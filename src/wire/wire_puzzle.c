@@ -243,6 +243,42 @@ enum rr_err rr_puzzle_claim_decode(struct rr_puzzle_claim *out, struct rr_slice 
     return err;
 }
 
+void rr_puzzle_claims_encode(struct rr_buf *out, const struct rr_puzzle_claim *claims,
+                             uint32_t count)
+{
+    RR_CHECK(count <= RR_PUZZLE_CLAIMS_POST_MAX);
+    rr_write_u8(out, WIRE_VERSION);
+    rr_write_u16(out, (uint16_t)count);
+    for (uint32_t i = 0; i < count; i++) {
+        rr_puzzle_claim_encode(out, &claims[i]);
+    }
+}
+
+enum rr_err rr_puzzle_claims_decode(struct rr_puzzle_claim **out, uint32_t *count,
+                                    struct rr_slice bytes, struct rr_fault *fault)
+{
+    struct rr_reader reader = rr_reader_of(bytes);
+    wire_read_version(&reader);
+    uint32_t n = rr_read_count16(&reader, RR_PUZZLE_CLAIMS_POST_MAX);
+    if (reader.failed || reader.len != (size_t)n * RR_PUZZLE_CLAIM_BYTES) {
+        wire_refuse(&reader);
+        return wire_done(&reader, "list of puzzle claims", fault);
+    }
+    struct rr_puzzle_claim *list = rr_alloc_array(n > 0 ? n : 1, sizeof *list);
+    enum rr_err err = RR_OK;
+    for (uint32_t i = 0; i < n && err == RR_OK; i++) {
+        err =
+            rr_puzzle_claim_decode(&list[i], rr_read_slice(&reader, RR_PUZZLE_CLAIM_BYTES), fault);
+    }
+    if (err != RR_OK) {
+        rr_free(list);
+        return err;
+    }
+    *out = list;
+    *count = n;
+    return RR_OK;
+}
+
 void rr_puzzle_id(struct rr_hash32 *out, const struct rr_puzzle_claim *claim)
 {
     struct rr_buf bytes = {0};

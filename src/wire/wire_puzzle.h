@@ -131,4 +131,11 @@ void rr_puzzle_id(struct rr_hash32 *out, const struct rr_puzzle_claim *claim);
 void rr_puzzle_claim_sign(struct rr_puzzle_claim *claim,
                           const struct rr_seckey *key); /* sets viewer too */
 bool rr_puzzle_claim_verify(const struct rr_puzzle_claim *claim) RR_MUST_USE;
+/* Body of POST /v1/puzzle-claims: version, u16 count, claims. Decode allocates *out (rr_free),
+ * never NULL; RR_ERR_TRUST as of one claim. */
+#define RR_PUZZLE_CLAIMS_POST_MAX 256
+void rr_puzzle_claims_encode(struct rr_buf *out, const struct rr_puzzle_claim *claims,
+                             uint32_t count);
+enum rr_err rr_puzzle_claims_decode(struct rr_puzzle_claim **out, uint32_t *count,
+                                    struct rr_slice bytes, struct rr_fault *fault) RR_MUST_USE;
 #endif

@@ -144,11 +144,13 @@ def watched_and_claimed():
         assert seen["puzzles"]["seen"] == seen["puzzles"]["solved"] == 6 and seen["puzzles"]["unsolved"] == 0, seen
         assert seen["puzzles"]["hashes"] > 0, seen
         silent("ffmpeg", "-v", "warning", "-xerror", "-i", out, "-f", "null", "-")
+        assert seen["puzzles"]["accepted"] == 6, "the rig takes them"
         claims = claims_of(wallet)
         assert len(claims) == 6 and all(c.stat().st_size == 306 for c in claims), claims
         kept = {c: c.read_bytes() for c in claims}
         again = json.loads(reelrig(*watch, "-o", rig.folder / "b.mp4", check=True).stdout)
         assert again["puzzles"]["solved"] == 6 and again["puzzles"]["hashes"] == 0, "what is claimed is searched again"
+        assert again["puzzles"]["accepted"] == 6, "who asks again is told the same"
         assert kept == {c: c.read_bytes() for c in claims_of(wallet)}, "a claim has changed"
         listed = json.loads(reelrig("puzzle", "list", "--claims", "--wallet", wallet, "--json", check=True).stdout)
         assert len(listed["claims"]) == 6, listed
@@ -214,6 +216,28 @@ def watched_and_claimed():
         assert [bool(r) for r in reasons] == [False, False, True, True], reasons
         status, reasons = check(*theirs, good, other, "--segment", segments[0], *offline)
         assert [bool(r) for r in reasons] == [False, False, True, True], reasons
+
+        # The rig judges for itself: theirs are too late, forged ones are refused, its own files survive it.
+        late = reelrig("puzzle", "post", *theirs, good, "--url", url, "--json")
+        answer = json.loads(late.stdout)
+        assert late.returncode == 1 and answer["accepted"] == 1 and answer["claims"][2] is None, answer
+        assert all("is won" in r for r in answer["claims"][:2]), answer
+        forged.write_bytes(claim[:202] + bytes(31) + b"\x01" + claim[234:])
+        rig.stop()
+        for file in (rig.data / "puzzle-claims").iterdir():
+            file.unlink()
+        rig.start()
+        url = f"{rig.serve}/v1/resources/{job['resource']}"
+        answer = json.loads(reelrig("puzzle", "post", forged, *theirs, good, "--url", url, "--json").stdout)
+        assert answer["accepted"] == 2 and "for this viewer" in answer["claims"][0] and "is won" in answer["claims"][3], answer
+        rig.stop()
+        rig.start()
+        taken = json.loads(reelrig("puzzle", "list", "--claims", "--data", rig.data, "--json", check=True).stdout)
+        assert taken["count"] == 2 and {c["prize"] for c in taken["claims"]} == {"0.01"}, taken
+        assert reelrig("puzzle", "list", "--claims", "--data", rig.data, check=True).stdout.count("prize 0.01 coins") == 2
+        url = f"{rig.serve}/v1/resources/{job['resource']}"
+        strange = reelrig("puzzle", "post", rig.config, "--url", url)
+        assert strange.returncode == 1 and "not a puzzle claim" in strange.stderr, strange.stderr
         lost = reelrig("puzzle", "solve", altered, "--url", url, "--wallet", second)
         assert lost.returncode == 1 and "no segment of this resource" in lost.stderr, lost.stderr
 

@@ -323,7 +323,8 @@ FORMATS = {
     "certificate_set": certificate_set,
     "session_request": lambda: V + octets(32) + octets(32) + voucher() + le(5, 4) + octets(5),
     "session_answer": lambda: V + octets(16) + u32() + coin() + u32(),
-    "puzzle": puzzle, "puzzle_list": puzzle_list, "puzzle_claim": puzzle_claim, "puzzle_box": puzzle_box,
+    "puzzle": puzzle, "puzzle_list": puzzle_list, "puzzle_claim": puzzle_claim,
+    "puzzle_claims": lambda: V + le(2, 2) + puzzle_claim() + puzzle_claim(), "puzzle_box": puzzle_box,
     "puzzle_tag": puzzle_tag,
     "puzzle_offer": lambda: b"height=%d, block=%s, s=%d, d=%d" % (
         number(0, U64), octets(32).hex().encode(), number(0, U32), number(0, U32)),

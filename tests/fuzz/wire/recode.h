@@ -50,6 +50,19 @@ RECODE_FLAT(puzzle_box, rr_puzzle_box)
 RECODE_FLAT(puzzle_claim, rr_puzzle_claim)
 RECODE_OWNING(puzzle_list, rr_puzzle_list)
 
+static inline enum rr_err recode_puzzle_claims(struct rr_buf *out, struct rr_slice bytes,
+                                               struct rr_fault *fault)
+{
+    struct rr_puzzle_claim *claims;
+    uint32_t count;
+    enum rr_err err = rr_puzzle_claims_decode(&claims, &count, bytes, fault);
+    if (err == RR_OK) {
+        rr_puzzle_claims_encode(out, claims, count);
+        rr_free(claims);
+    }
+    return err;
+}
+
 static inline enum rr_err recode_puzzle_tag(struct rr_buf *out, struct rr_slice bytes,
                                             struct rr_fault *fault)
 {

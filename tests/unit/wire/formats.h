@@ -35,6 +35,16 @@ static inline void write_puzzle_tag(struct source *s, struct rr_buf *out)
     rr_puzzle_tag_text(out, &contract_id, &puzzle);
 }
 
+static inline void write_puzzle_claims(struct source *s, struct rr_buf *out)
+{
+    struct rr_puzzle_claim list[8];
+    uint32_t count = make_count(s, 2, 8);
+    for (uint32_t i = 0; i < count; i++) {
+        list[i] = make_puzzle_claim(s);
+    }
+    rr_puzzle_claims_encode(out, list, count);
+}
+
 static inline void write_puzzle_list(struct source *s, struct rr_buf *out)
 {
     struct rr_puzzle_list list = make_puzzle_list(s);
@@ -219,6 +229,7 @@ static const struct format formats[] = {
     FORMAT(puzzle),
     FORMAT(puzzle_list),
     FORMAT(puzzle_claim),
+    FORMAT(puzzle_claims),
     FORMAT_BOX(puzzle_box),
     FORMAT_TEXT(puzzle_tag),
     FORMAT_TEXT(puzzle_offer),

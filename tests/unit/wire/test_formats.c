@@ -161,6 +161,7 @@ static const struct counted counted[] = {
     {"session_request", 1 + 32 + 32 + 189, 4, RR_SESSION_REQUEST_MAX, 5},
     {"job_spec", 1 + 4 + 32 + 32 + 8 + 5 + 2 + 4 + 4, 1, RR_RUNGS_MAX, 3},
     {"manifest", 1 + 4 + 32 + 32 + 8 + 1 + 4 + 5 + 8 + 4 + 32 + 32 + 4, 4, RR_OBJECTS_MAX, 2},
+    {"puzzle_claims", 1, 2, RR_PUZZLE_CLAIMS_POST_MAX, 2},
     {"puzzle_list", 1 + 32, 4, RR_PUZZLES_MAX, 3},
 };
 
