@@ -5,6 +5,7 @@
 #ifndef RR_PROOF_H
 #define RR_PROOF_H
 #include "proof/proof_engagement.h"
+#include "proof/proof_withholding.h"
 #include "wire/wire.h"
 
 /* ---- service certificates -------------------------------------------------------------------- */
@@ -46,6 +47,54 @@ enum rr_err rr_proof_certificate_check(const struct rr_proof_view *view, uint64_
                                        const struct rr_certificate *certificate,
                                        const struct rr_pubkey *cacher,
                                        struct rr_fault *fault) RR_MUST_USE;
+/* True while the cacher that made the puzzle of block_height takes certificates for it: during the
+ * puzzle and the next one. Ours: what is found at the end of a puzzle needs a way and a block's
+ * time to arrive; later ones would let a viewer answer for puzzles that it did not watch in. A
+ * block may hold certificates of its whole window. */
+bool rr_proof_on_time(const struct rr_genesis *genesis, uint64_t block_height,
+                      uint64_t tip_height) RR_MUST_USE;
+
+/* ---- many certificates at once ------------------------------------------------------------------
+ */
+#define RR_PROOF_REFUSALS(X)                                                                       \
+    X(RR_PROOF_ACCEPTED, "accepted")                                                               \
+    X(RR_PROOF_CHAIN, "chain")         /* for another chain */                                     \
+    X(RR_PROOF_CACHER, "cacher")       /* for another cacher */                                    \
+    X(RR_PROOF_HEIGHT, "height")       /* not a puzzle's, or out of the window */                  \
+    X(RR_PROOF_LATE, "late")           /* its puzzle and the next one are over */                  \
+    X(RR_PROOF_BLOCK, "block")         /* not this chain's block */                                \
+    X(RR_PROOF_UNBOUND, "unbound")     /* the viewer has no pool that pays this rig */             \
+    X(RR_PROOF_SIGNATURE, "signature") /* not the viewer's */                                      \
+    X(RR_PROOF_WORK, "work")           /* below the floor of a quarter */                          \
+    X(RR_PROOF_FULL, "full")           /* no room to keep it */
+enum rr_proof_refusal {
+#define X(id, text) id,
+    RR_PROOF_REFUSALS(X)
+#undef X
+        RR_PROOF_REFUSAL_COUNT
+};
+/* "late", "work": a word for counters and answers; static. */
+const char *rr_proof_refusal_text(enum rr_proof_refusal refusal);
+struct rr_proof_verdict {
+    enum rr_proof_refusal refusal;
+    bool worked;          /* final_be holds the work, also of one refused for its floor */
+    uint8_t final_be[32]; /* H* */
+    uint64_t service_ms;  /* T_sc; 0 unless accepted */
+};
+#define RR_PROOF_BATCH_MAX 256
+/* Each as rr_proof_certificate_check would, but in three passes over all: place, signatures, and
+ * then the work of those that are left as one batch through work_many (NULL: one by one through
+ * view->work). A certificate given twice is computed once for each. fresh: the cacher's own door,
+ * rr_proof_on_time holds too. verdicts[i].refusal is kept as it is where it is not
+ * RR_PROOF_ACCEPTED at the call: the caller has refused that one by rules of its own. count at most
+ * RR_PROOF_BATCH_MAX, else RR_ERR_LIMIT; RR_ERR_STATE when the work could not be computed (then
+ * nothing is judged). Any thread; blocks for the work. (spec 10, 3: verification is batched) */
+enum rr_err
+rr_proof_certificates_check(const struct rr_proof_view *view, struct rr_proof_verdict *verdicts,
+                            const struct rr_certificate *certificates, uint32_t count,
+                            const struct rr_pubkey *cacher, bool fresh,
+                            bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count),
+                            void *work_ctx, struct rr_fault *fault) RR_MUST_USE;
 
 /* ---- sets for a block ([THETA-18] techniques 1 and 3; spec 50, 3) ------------------------------
  */
@@ -73,6 +122,15 @@ void rr_proof_sets_free(struct rr_certificate_set *sets, uint32_t count);
 enum rr_err rr_proof_sets_check(const struct rr_genesis *genesis,
                                 const struct rr_certificate_set *sets, uint32_t count,
                                 struct rr_proof_room room, struct rr_fault *fault) RR_MUST_USE;
+
+/* The whole check of sets that another built, `cacher` its miner: rr_proof_sets_check, then place,
+ * signature and work of each certificate by rr_proof_certificates_check, a set at a time, and no
+ * credit above T_sc. RR_ERR_TRUST, RR_ERR_LIMIT, RR_ERR_STATE; names set and entry. Blocks. */
+enum rr_err
+rr_proof_sets_verify(const struct rr_proof_view *view, const struct rr_certificate_set *sets,
+                     uint32_t count, const struct rr_pubkey *cacher, struct rr_proof_room room,
+                     bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count),
+                     void *work_ctx, struct rr_fault *fault) RR_MUST_USE;
 
 /* ---- proof of transcoding (spec 20, 4) ----------------------------------------------------------
  */

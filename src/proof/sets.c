@@ -237,3 +237,46 @@ enum rr_err rr_proof_sets_check(const struct rr_genesis *genesis,
     }
     return check_rooms(sets, count, total, room, fault);
 }
+
+static enum rr_err
+verify_set(const struct rr_proof_view *view, const struct rr_certificate_set *set, uint32_t number,
+           const struct rr_pubkey *cacher,
+           bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count), void *work_ctx,
+           struct rr_fault *fault)
+{
+    struct rr_proof_verdict *verdicts = rr_alloc_array(set->count, sizeof(*verdicts));
+    struct rr_certificate *certificates = rr_alloc_array(set->count, sizeof(*certificates));
+    for (uint32_t i = 0; i < set->count; i++) {
+        certificates[i] = set->entries[i].certificate;
+    }
+    enum rr_err err = rr_proof_certificates_check(view, verdicts, certificates, set->count, cacher,
+                                                  false, work_many, work_ctx, fault);
+    for (uint32_t i = 0; i < set->count && err == RR_OK; i++) {
+        uint64_t credit_ms = set->entries[i].credit_ms;
+        if (verdicts[i].refusal != RR_PROOF_ACCEPTED) {
+            err = rr_fail(fault, RR_ERR_TRUST, "set %u, entry %u: does not count (%s)", number, i,
+                          rr_proof_refusal_text(verdicts[i].refusal));
+        } else if (credit_ms > verdicts[i].service_ms) {
+            err =
+                rr_fail(fault, RR_ERR_TRUST,
+                        "set %u, entry %u: %llu ms of credit, its work shows %llu", number, i,
+                        (unsigned long long)credit_ms, (unsigned long long)verdicts[i].service_ms);
+        }
+    }
+    rr_free(certificates);
+    rr_free(verdicts);
+    return err;
+}
+
+enum rr_err
+rr_proof_sets_verify(const struct rr_proof_view *view, const struct rr_certificate_set *sets,
+                     uint32_t count, const struct rr_pubkey *cacher, struct rr_proof_room room,
+                     bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count),
+                     void *work_ctx, struct rr_fault *fault)
+{
+    enum rr_err err = rr_proof_sets_check(view->genesis, sets, count, room, fault);
+    for (uint32_t s = 0; s < count && err == RR_OK; s++) {
+        err = verify_set(view, &sets[s], s, cacher, work_many, work_ctx, fault);
+    }
+    return err;
+}
