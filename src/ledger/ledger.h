@@ -49,6 +49,9 @@ void rr_chain_tip(struct rr_chain *chain, struct rr_chain_tip *out);
  * to 8. */
 void rr_chain_on_tip(struct rr_chain *chain, void (*fn)(void *ctx, const struct rr_chain_tip *tip),
                      void *ctx);
+/* Wakes the caller when a transaction has come to wait for a block: visited after each submit that
+ * was taken, on the submitting thread, no lock held; add up to 8, before the first submit. */
+void rr_chain_on_waiting(struct rr_chain *chain, void (*fn)(void *ctx), void *ctx);
 
 /* Copies; RR_ERR_NOTFOUND beyond the tip. Block decode owned by the caller (rr_block_clear). */
 enum rr_err rr_chain_header(struct rr_chain *chain, uint64_t height, struct rr_header *out,
@@ -128,6 +131,18 @@ enum rr_err rr_chain_submit(struct rr_chain *chain, const struct rr_tx *tx,
 /* Sequence to use for the next transaction of this key, those waiting counted. */
 enum rr_err rr_chain_next_sequence(struct rr_chain *chain, const struct rr_pubkey *key,
                                    uint64_t *out, struct rr_fault *fault) RR_MUST_USE;
+/* Makes and submits one transaction of `key` in one step, so that parts of a rig that share a key
+ * do not take each other's sequence: next sequence, least fee, signature, then `keep` (may be NULL;
+ * what it returns but RR_OK ends the call), then submit. tx: type, body, valid_until_height given,
+ * all else is filled in. Who sends several in a row, or needs the sequence itself, holds the same
+ * lock with rr_chain_sender_lock around next_sequence and submit; it is not recursive. Blocks for
+ * the others and for a commit; any thread. The errors of rr_chain_submit. */
+enum rr_err rr_chain_send(struct rr_chain *chain, struct rr_tx *tx, const struct rr_seckey *key,
+                          enum rr_err (*keep)(void *ctx, const struct rr_tx *tx,
+                                              struct rr_fault *fault),
+                          void *keep_ctx, struct rr_fault *fault) RR_MUST_USE;
+void rr_chain_sender_lock(struct rr_chain *chain);
+void rr_chain_sender_unlock(struct rr_chain *chain);
 /* Least fee of this transaction (its size and type). */
 struct rr_coin rr_chain_min_fee(const struct rr_chain *chain, const struct rr_tx *tx);
 
@@ -142,11 +157,17 @@ struct rr_block_template {
 enum rr_err rr_chain_template(struct rr_chain *chain, struct rr_block_template *out,
                               const struct rr_pubkey *miner, const struct rr_certificate_set *sets,
                               uint32_t set_count, struct rr_fault *fault) RR_MUST_USE;
-/* Certificate sets of appended blocks, kept beside the chain for reveal ([THETA-18] technique 3).
- */
+/* Certificate sets of a block, kept beside the chain for reveal ([THETA-18] technique 3), in place
+ * of those kept for that height before. Durable on return: keep them before the block is appended,
+ * else a crash loses them. Blocks. */
 enum rr_err rr_chain_keep_sets(struct rr_chain *chain, uint64_t height,
                                const struct rr_certificate_set *sets, uint32_t set_count,
                                struct rr_fault *fault) RR_MUST_USE;
+/* The sets kept of the block at `height`, checked against the roots in its header. *sets owned
+ * (each rr_certificate_set_clear, then rr_free); count 0 and NULL for a block without certificates.
+ * RR_ERR_NOTFOUND: beyond the tip, or they were never kept here. */
+enum rr_err rr_chain_sets(struct rr_chain *chain, uint64_t height, struct rr_certificate_set **sets,
+                          uint32_t *count, struct rr_fault *fault) RR_MUST_USE;
 
 /* ---- pure rules, exported for light clients, tests and benches -------------- */
 /* ASERT (aserti3-2d form), integer only: difficulty of a block at `height` >= 1 whose parent is

@@ -70,6 +70,12 @@ struct rr_chain {
         void *ctx;
     } watchers[LEDGER_WATCHERS_MAX];
     uint32_t watcher_count;
+    struct {
+        void (*fn)(void *ctx);
+        void *ctx;
+    } listeners[LEDGER_WATCHERS_MAX]; /* to waiting transactions; under shown_lock */
+    uint32_t listener_count;
+    pthread_mutex_t sender_lock; /* outermost: asking for a sequence and using it */
 };
 
 /* ---- store: typed access to the tables -------------------------------------- */
@@ -111,6 +117,7 @@ void chain_set_tip(struct rr_chain *chain, const struct rr_header *header,
 void chain_show(struct rr_chain *chain);
 /* Chain not locked. */
 void chain_notify(struct rr_chain *chain);
+void chain_notify_waiting(struct rr_chain *chain);
 
 /* ---- waiting transactions --------------------------------------------------- */
 struct waiting *waiting_new(const struct rr_tx *tx);

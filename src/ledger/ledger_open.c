@@ -295,6 +295,7 @@ enum rr_err rr_chain_open(struct rr_chain **out, const struct rr_chain_options *
     chain->work_ctx = options->work_ctx;
     pthread_mutex_init(&chain->lock, NULL);
     pthread_mutex_init(&chain->shown_lock, NULL);
+    pthread_mutex_init(&chain->sender_lock, NULL);
     err = rr_db_open(&chain->db, options->folder, TABLES, STORE_TABLES, fault);
     if (err == RR_OK) {
         err = load_chain(chain, fault);
@@ -315,6 +316,7 @@ void rr_chain_close(struct rr_chain *chain)
     }
     mempool_clear(&chain->mempool);
     rr_db_close(chain->db);
+    pthread_mutex_destroy(&chain->sender_lock);
     pthread_mutex_destroy(&chain->shown_lock);
     pthread_mutex_destroy(&chain->lock);
     rr_free(chain);
@@ -370,6 +372,16 @@ void chain_notify(struct rr_chain *chain)
     }
 }
 
+void chain_notify_waiting(struct rr_chain *chain)
+{
+    pthread_mutex_lock(&chain->shown_lock);
+    uint32_t count = chain->listener_count;
+    pthread_mutex_unlock(&chain->shown_lock);
+    for (uint32_t i = 0; i < count; i++) {
+        chain->listeners[i].fn(chain->listeners[i].ctx);
+    }
+}
+
 void rr_chain_tip(struct rr_chain *chain, struct rr_chain_tip *out)
 {
     pthread_mutex_lock(&chain->shown_lock);
@@ -385,5 +397,15 @@ void rr_chain_on_tip(struct rr_chain *chain, void (*fn)(void *ctx, const struct 
     chain->watchers[chain->watcher_count].fn = fn;
     chain->watchers[chain->watcher_count].ctx = ctx;
     chain->watcher_count++;
+    pthread_mutex_unlock(&chain->shown_lock);
+}
+
+void rr_chain_on_waiting(struct rr_chain *chain, void (*fn)(void *ctx), void *ctx)
+{
+    pthread_mutex_lock(&chain->shown_lock);
+    RR_CHECK(chain->listener_count < LEDGER_WATCHERS_MAX);
+    chain->listeners[chain->listener_count].fn = fn;
+    chain->listeners[chain->listener_count].ctx = ctx;
+    chain->listener_count++;
     pthread_mutex_unlock(&chain->shown_lock);
 }

@@ -288,7 +288,9 @@ enum rr_err rr_chain_submit(struct rr_chain *chain, const struct rr_tx *tx, stru
     enum rr_err err = submit_locked(chain, tx, fault);
     chain_show(chain);
     pthread_mutex_unlock(&chain->lock);
-    if (ledger_is_refusal(err)) {
+    if (err == RR_OK) {
+        chain_notify_waiting(chain);
+    } else if (ledger_is_refusal(err)) {
         rr_counter_add(&ledger_txs_refused, 1);
     }
     return err;

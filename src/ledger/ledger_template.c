@@ -200,38 +200,3 @@ enum rr_err rr_chain_template(struct rr_chain *chain, struct rr_block_template *
     pthread_mutex_unlock(&chain->lock);
     return err;
 }
-
-/* ---- certificate sets beside the chain -------------------------------------- */
-struct keeping {
-    uint64_t height;
-    const struct rr_certificate_set *sets;
-    uint32_t count;
-};
-
-static enum rr_err put_sets(struct rr_db_txn *txn, void *ctx, struct rr_fault *fault)
-{
-    const struct keeping *keeping = ctx;
-    enum rr_err err = RR_OK;
-    for (uint32_t i = 0; err == RR_OK && i < keeping->count; i++) {
-        struct ledger_key key = ledger_key_height(keeping->height);
-        struct rr_buf bytes = {0};
-        key.bytes[key.len++] = (uint8_t)(i >> 8);
-        key.bytes[key.len++] = (uint8_t)i;
-        rr_certificate_set_encode(&bytes, &keeping->sets[i]);
-        err = store_put(txn, STORE_SETS, &key, rr_buf_slice(&bytes), fault);
-        rr_buf_clear(&bytes);
-    }
-    return err;
-}
-
-enum rr_err rr_chain_keep_sets(struct rr_chain *chain, uint64_t height,
-                               const struct rr_certificate_set *sets, uint32_t set_count,
-                               struct rr_fault *fault)
-{
-    struct keeping keeping = {.height = height, .sets = sets, .count = set_count};
-    if (set_count > RR_HEADER_SETS_MAX) {
-        return rr_fail(fault, RR_ERR_LIMIT, "%u certificate sets are given, a header holds %d",
-                       set_count, RR_HEADER_SETS_MAX);
-    }
-    return set_count == 0 ? RR_OK : rr_db_write(chain->db, put_sets, &keeping, fault);
-}
