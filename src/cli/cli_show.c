@@ -249,12 +249,24 @@ static void print_pools(const json_t *json)
         cli_print("  %.16s  %llu units at %s, paid %s, settled %s\n", cli_text(row, "pool"),
                   (unsigned long long)cli_number(row, "units"), cli_text(row, "unit_price"),
                   cli_text(row, "paid"), cli_text(row, "settled"));
+        if (json_is_true(json_object_get(row, "withholds"))) {
+            cli_print(
+                "                    its viewer keeps certificates back: %llu of %llu puzzles "
+                "brought none%s\n",
+                (unsigned long long)cli_number(row, "puzzles_missing"),
+                (unsigned long long)cli_number(row, "puzzles"),
+                json_is_true(json_object_get(row, "dropped")) ? "; it is not served" : "");
+        }
     }
 }
 
 static void print_settled(const json_t *json)
 {
     cli_print("%llu settlements submitted\n", (unsigned long long)cli_number(json, "submitted"));
+    if (cli_number(json, "held_pools") > 0) {
+        cli_print("%s coins of %llu pools held back: below the fee of a settlement\n",
+                  cli_text(json, "held"), (unsigned long long)cli_number(json, "held_pools"));
+    }
 }
 
 int cli_pool_release(int argc, char **argv);

@@ -23,8 +23,9 @@ struct watch {
     struct cli_viewer viewer;
     struct cli_solver *solver;
     bool wants_puzzles;
-    uint32_t puzzle_seconds, share_percent; /* share 0: as the solver has it */
-    struct cli_puzzler *puzzler;            /* NULL: puzzles are passed over */
+    bool no_certificates;
+    uint32_t puzzle_seconds, cpu_share, gpu_share; /* CPU 0: as the solver has it; GPU 0: none */
+    struct cli_puzzler *puzzler;                   /* NULL: puzzles are passed over */
     struct rr_hash32 resource_id;
     char resource_text[65];
     struct rr_manifest manifest;
@@ -467,6 +468,21 @@ static enum rr_err resume_file(struct watch *watch, uint32_t *next_segment, bool
     return RR_OK;
 }
 
+static void show_progress(struct watch *watch)
+{
+    struct cli_solver_stats stats;
+    char work[96] = "";
+    cli_solver_stats(watch->solver, &stats);
+    if (stats.puzzles > 0) {
+        snprintf(work, sizeof work, ", %u puzzles, %u certificates, %.1f kH/s",
+                 (unsigned)stats.puzzles, (unsigned)stats.accepted,
+                 (double)rr_hash_engine_rate(cli_solver_engine(watch->solver)) / 1e3);
+    }
+    cli_progress("%s: segment %u of %u, %.1f MB%s", watch->rendition->name,
+                 (unsigned)watch->segments, (unsigned)watch->rendition->segment_count,
+                 (double)watch->bytes / 1e6, work);
+}
+
 static enum rr_err pull(struct watch *watch, struct rr_fault *fault)
 {
     uint32_t next;
@@ -480,8 +496,7 @@ static enum rr_err pull(struct watch *watch, struct rr_fault *fault)
         snprintf(file, sizeof file, "seg_%05u.m4s", (unsigned)i);
         err = fetch_segment(watch, &watch->rendition->segments[i], file, false, fault);
         watch->segments = i + 1;
-        cli_progress("%s: segment %u of %u, %.1f MB", watch->rendition->name, (unsigned)i + 1,
-                     (unsigned)watch->rendition->segment_count, (double)watch->bytes / 1e6);
+        show_progress(watch);
     }
     cli_progress("%s", "");
     if (err == RR_OK && fdatasync(watch->fd) != 0) {
@@ -505,17 +520,26 @@ static enum rr_err open_file(struct watch *watch, char part[static RR_PATH_BYTES
 
 /* ---- the verb -------------------------------------------------------------------------------- */
 
-static enum rr_err start_puzzler(struct watch *watch, struct rr_fault *fault)
+/* The engine serves certificates and puzzles; without either there is none. */
+static enum rr_err start_searching(struct watch *watch, struct rr_fault *fault)
 {
-    struct rr_hash_engine *engine = cli_solver_engine(watch->solver);
-    const struct cli_puzzler_options options = {.engine = engine,
+    const struct cli_solver_options solver = {.viewer = &watch->viewer,
+                                              .cacher = &watch->target,
+                                              .certificates = !watch->no_certificates,
+                                              .cpu_share = watch->cpu_share,
+                                              .gpu_share = watch->gpu_share};
+    if (watch->no_certificates && !watch->wants_puzzles) {
+        return RR_OK;
+    }
+    enum rr_err err = cli_solver_start(&watch->solver, &solver, fault);
+    if (err != RR_OK || !watch->wants_puzzles) {
+        return err;
+    }
+    const struct cli_puzzler_options options = {.engine = cli_solver_engine(watch->solver),
                                                 .key = watch->viewer.key,
                                                 .wallet = watch->viewer.folder,
                                                 .seconds = watch->puzzle_seconds};
-    if (watch->share_percent > 0) {
-        rr_hash_engine_set_share(engine, watch->share_percent, watch->share_percent);
-    }
-    return watch->wants_puzzles ? cli_puzzler_start(&watch->puzzler, &options, fault) : RR_OK;
+    return cli_puzzler_start(&watch->puzzler, &options, fault);
 }
 
 static enum rr_err run(struct watch *watch, const char *wallet, const char *url,
@@ -527,8 +551,7 @@ static enum rr_err run(struct watch *watch, const char *wallet, const char *url,
         (err = read_manifest(watch, fault)) != RR_OK ||
         (err = choose(watch, rendition, fault)) != RR_OK ||
         (err = open_file(watch, part, fault)) != RR_OK ||
-        (err = cli_solver_start(&watch->solver, &watch->viewer, &watch->target, fault)) != RR_OK ||
-        (err = start_puzzler(watch, fault)) != RR_OK) {
+        (err = start_searching(watch, fault)) != RR_OK) {
         return err;
     }
     if (watch->paid && (err = open_pool(watch, fault)) != RR_OK) {
@@ -553,11 +576,23 @@ static enum rr_err run(struct watch *watch, const char *wallet, const char *url,
     return RR_OK;
 }
 
+static void print_refused(const struct cli_solver_stats *work)
+{
+    for (size_t i = RR_PROOF_ACCEPTED + 1; i < RR_PROOF_REFUSAL_COUNT; i++) {
+        if (work->refused[i] > 0) {
+            cli_print("%u certificates refused: %s\n", (unsigned)work->refused[i],
+                      rr_proof_refusal_text((enum rr_proof_refusal)i));
+        }
+    }
+}
+
 static void print_result(const struct watch *watch, bool json, double seconds)
 {
     struct rr_coin paid = RR_COIN_ZERO;
     char coins[RR_COIN_TEXT_BYTES], pool[65] = "";
-    uint32_t certificates = cli_solver_accepted(watch->solver);
+    struct cli_solver_stats work;
+    cli_solver_stats(watch->solver, &work);
+    uint32_t certificates = work.accepted;
     json_t *puzzles = watch->puzzler != NULL ? cli_puzzler_json(watch->puzzler) : NULL;
     if (!rr_coin_mul(&paid, watch->manifest.slice_price, watch->paid_units)) {
         paid = RR_COIN_ZERO;
@@ -571,6 +606,7 @@ static void print_result(const struct watch *watch, bool json, double seconds)
                   "returned\n",
                   watch->out_path, (unsigned)watch->segments, (double)watch->bytes / 1e6, seconds,
                   (unsigned long long)watch->paid_units, coins, (unsigned)certificates);
+        print_refused(&work);
         if (puzzles != NULL) {
             cli_print("%llu of %llu puzzles solved, %llu claims count; they are in "
                       "%s/puzzle-claims\n",
@@ -587,6 +623,9 @@ static void print_result(const struct watch *watch, bool json, double seconds)
                   "segments", (json_int_t)watch->segments, "slices", (json_int_t)watch->slices,
                   "paid_units", (json_int_t)watch->paid_units, "paid", coins, "pool", pool,
                   "certificates", (json_int_t)certificates, "seconds", seconds);
+    if (watch->solver != NULL && !watch->no_certificates) {
+        json_object_set_new(out, "service", cli_solver_json(watch->solver));
+    }
     if (puzzles != NULL) {
         json_object_set_new(out, "puzzles", puzzles);
     }
@@ -610,7 +649,8 @@ static bool read_count(const char *text, uint32_t *out)
 int cli_watch(int argc, char **argv)
 {
     const char *wallet = NULL, *rendition = NULL, *out_path = "watched.mp4", *url = NULL,
-               *blocks = "60", *seconds_text = "20", *share = "0";
+               *blocks = "60", *seconds_text = "20", *cpu_share = "0", *gpu_share = "50",
+               *share = NULL;
     bool json = false, release = false;
     size_t count;
     struct watch watch = {.fd = -1};
@@ -622,12 +662,17 @@ int cli_watch(int argc, char **argv)
                                          {"json", NULL, &json},
                                          {"puzzles", NULL, &watch.wants_puzzles},
                                          {"puzzle-seconds", &seconds_text, NULL},
-                                         {"share", &share, NULL}};
+                                         {"no-certificates", NULL, &watch.no_certificates},
+                                         {"cpu-share", &cpu_share, NULL},
+                                         {"gpu-share", &gpu_share, NULL},
+                                         {"share", &share, NULL}}; /* of both */
     struct rr_fault fault = {0};
     if (!cli_options(argc, argv, options, RR_COUNT(options), &url, 1, &count) || count != 1 ||
         !read_count(blocks, &watch.pool_blocks) ||
         !read_count(seconds_text, &watch.puzzle_seconds) ||
-        !read_count(share, &watch.share_percent) || watch.share_percent > 100) {
+        !read_count(share != NULL ? share : cpu_share, &watch.cpu_share) ||
+        !read_count(share != NULL ? share : gpu_share, &watch.gpu_share) || watch.cpu_share > 100 ||
+        watch.gpu_share > 100) {
         return cli_usage(argv[0]);
     }
     uint64_t started_us = rr_monotonic_us(rr_clock_system());

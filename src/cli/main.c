@@ -16,7 +16,8 @@ const struct cli_verb cli_verbs[] = {
      "transcode, prove, store and serve a video", cli_publish},
     {"watch",
      "URL [--rendition 720p] [-o FILE] [--wallet FOLDER] [--pool-blocks 60] [--release] "
-     "[--puzzles] [--puzzle-seconds 20] [--share PERCENT] [--json]",
+     "[--no-certificates] [--cpu-share PERCENT] [--gpu-share PERCENT] [--puzzles] "
+     "[--puzzle-seconds 20] [--json]",
      "pull one rendition, pay each slice, return certificates", cli_watch},
     {"puzzle",
      "list FILE|URL|--claims [--wallet FOLDER|--data FOLDER] [--json] | solve FILE --url "

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define BODY_BYTES_MAX   4096 /* of commands with a JSON body */
-#define SEND_TRIES       4
 #define CLAIMS_SHOWN_MAX 100000
 
 static void append_json(struct rr_buf *out, json_t *json)
@@ -160,9 +159,7 @@ static enum rr_err read_body(const struct rr_monitor_request *request, json_t **
 static enum rr_err send_coins(struct rr_rig *rig, const char *to, const char *amount, json_t **out,
                               struct rr_fault *fault)
 {
-    struct rr_tx tx = {.type = RR_TX_TRANSFER,
-                       .chain_id = rr_genesis_chain_id(&rig->config.genesis),
-                       .sender = rig->public_key};
+    struct rr_tx tx = {.type = RR_TX_TRANSFER};
     struct rr_hash32 id;
     if (!rr_address_parse(&tx.body.transfer.to, to, rig->config.genesis.test_addresses)) {
         return rr_fail(fault, RR_ERR_USAGE, "'%s' is not an address of this network (%s...)", to,
@@ -172,19 +169,9 @@ static enum rr_err send_coins(struct rr_rig *rig, const char *to, const char *am
         rr_coin_is_zero(tx.body.transfer.amount)) {
         return rr_fail(fault, RR_ERR_USAGE, "'%s' is not an amount of coins above zero", amount);
     }
-    enum rr_err err = RR_ERR_LIMIT;
-    /* A job or a settlement may take the sequence in between. */
-    for (unsigned tries = 0; tries < SEND_TRIES && (err == RR_ERR_LIMIT || err == RR_ERR_STATE);
-         tries++) {
-        err = rr_chain_next_sequence(rig->chain, &rig->public_key, &tx.sequence, fault);
-        if (err == RR_OK) {
-            tx.fee = rr_chain_min_fee(rig->chain, &tx);
-            rr_tx_sign(&tx, rig->key);
-            rr_tx_id(&id, &tx);
-            err = rr_chain_submit(rig->chain, &tx, fault);
-        }
-    }
+    enum rr_err err = rr_chain_send(rig->chain, &tx, rig->key, NULL, NULL, fault);
     if (err == RR_OK) {
+        rr_tx_id(&id, &tx);
         *out = json_pack("{s:o}", "transaction", daemon_json_hash(id.bytes, 32));
     }
     return err;
@@ -267,7 +254,12 @@ static enum rr_err answer_post(struct rr_rig *rig, const struct rr_monitor_reque
     if (strcmp(path, "pay/settle") == 0) {
         uint32_t submitted = 0;
         enum rr_err err = rr_till_settle(rig->till, true, &submitted, fault);
-        *out = json_pack("{s:I}", "submitted", (json_int_t)submitted);
+        if (err == RR_OK) {
+            struct rr_till_stats stats;
+            rr_till_stats(rig->till, &stats);
+            *out = json_pack("{s:I, s:I, s:o}", "submitted", (json_int_t)submitted, "held_pools",
+                             (json_int_t)stats.held_pools, "held", daemon_json_coin(stats.held));
+        }
         return err;
     }
     if (strcmp(path, "store/scrub") == 0) {

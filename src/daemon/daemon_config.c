@@ -160,6 +160,27 @@ static enum rr_err read_codec(const struct rr_config *config, struct rig_config 
     return err;
 }
 
+static enum rr_err read_withholding(const struct rr_config *config, struct rig_config *out,
+                                    struct rr_fault *fault)
+{
+    static const char *const words[] = {[RR_WITHHOLDING_REPORT] = "report",
+                                        [RR_WITHHOLDING_DROP] = "drop",
+                                        [RR_WITHHOLDING_OFF] = "off"};
+    const char *text = words[RR_WITHHOLDING_REPORT];
+    enum rr_err err = rr_config_string(config, "pay.withholding", &text, fault);
+    for (size_t i = 0; i < RR_COUNT(words) && err == RR_OK; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            out->withholding = (enum rr_till_withholding)i;
+            return RR_OK;
+        }
+    }
+    return err != RR_OK ? err
+                        : rr_fail(fault, RR_ERR_FORMAT,
+                                  "pay.withholding is \"%s\"; \"report\", \"drop\" or \"off\" was "
+                                  "expected",
+                                  text);
+}
+
 static enum rr_err read_texts(const struct rr_config *config, struct rig_config *out,
                               struct rr_fault *fault)
 {
@@ -189,6 +210,9 @@ static enum rr_err read_texts(const struct rr_config *config, struct rig_config 
         (err = read_text(config, "transcode.ladder", out->ladder, sizeof out->ladder, fault)) !=
             RR_OK ||
         (err = read_codec(config, out, fault)) != RR_OK) {
+        return err;
+    }
+    if ((err = read_withholding(config, out, fault)) != RR_OK) {
         return err;
     }
     return rr_config_bool(config, "mine.enabled", &out->mine, fault);

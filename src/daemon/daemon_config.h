@@ -2,6 +2,7 @@
 #ifndef RR_DAEMON_CONFIG_H
 #define RR_DAEMON_CONFIG_H
 #include "daemon/daemon_stratum.h"
+#include "pay/pay.h"
 #include "transcode/transcode.h"
 #include "wire/wire.h"
 
@@ -36,6 +37,7 @@ struct rig_config {
     uint64_t settle_age_ms;
     uint32_t margin_blocks;
     struct stratum_settings stratum;
+    enum rr_till_withholding withholding;
 };
 /* Reads the file at path, or the built-in default when path is NULL. RR_ERR_FORMAT with
  * file:line:column, RR_ERR_NOTFOUND when the file is not there. Blocks. */

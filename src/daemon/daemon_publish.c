@@ -88,32 +88,39 @@ enum rr_err daemon_job_original(struct daemon_job *job, int *fd, struct rr_fault
     return RR_OK;
 }
 
+/* Own transactions do not take each other's sequence (rr_chain_send): once is usual after a crash,
+ * more is somebody else with this rig's key. */
+#define COLLISIONS_MAX  8
+#define FULL_BLOCKS_MAX 1000
+
 /* ---- transactions of a job ------------------------------------------------------------------- */
+
+struct keeping {
+    struct daemon_job *job;
+    struct rr_hash32 *id;
+    const char *path;
+};
+
+/* Kept before it is sent: after a crash the same transaction is sent again, never a second one. */
+static enum rr_err keep_tx(void *ctx, const struct rr_tx *tx, struct rr_fault *fault)
+{
+    const struct keeping *keeping = ctx;
+    struct rr_buf bytes = {0};
+    rr_tx_id(keeping->id, tx);
+    rr_tx_encode(&bytes, tx);
+    enum rr_err err = rr_file_write(keeping->path, rr_buf_slice(&bytes), 0600, fault);
+    rr_buf_clear(&bytes);
+    return err == RR_OK ? daemon_job_save(keeping->job, fault) : err;
+}
 
 static enum rr_err submit_new(struct daemon_job *job, struct rr_hash32 *id, const char *path,
                               void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
                               struct rr_fault *fault)
 {
-    struct rr_rig *rig = job->rig;
-    struct rr_tx tx = {.chain_id = rr_genesis_chain_id(&rig->config.genesis),
-                       .sender = rig->public_key};
-    struct rr_buf bytes = {0};
+    struct rr_tx tx = {0};
+    struct keeping keeping = {.job = job, .id = id, .path = path};
     fill(fill_ctx, &tx);
-    enum rr_err err = rr_chain_next_sequence(rig->chain, &rig->public_key, &tx.sequence, fault);
-    if (err == RR_OK) {
-        tx.fee = rr_chain_min_fee(rig->chain, &tx);
-        rr_tx_sign(&tx, rig->key);
-        rr_tx_id(id, &tx);
-        rr_tx_encode(&bytes, &tx);
-        /* Kept before it is sent: after a crash the same transaction is sent again, never a second
-         * one. */
-        err = rr_file_write(path, rr_buf_slice(&bytes), 0600, fault);
-    }
-    if (err == RR_OK && (err = daemon_job_save(job, fault)) == RR_OK) {
-        err = rr_chain_submit(rig->chain, &tx, fault);
-    }
-    rr_buf_clear(&bytes);
-    return err;
+    return rr_chain_send(job->rig->chain, &tx, job->rig->key, keep_tx, &keeping, fault);
 }
 
 static enum rr_err submit_kept(struct daemon_job *job, const char *path, struct rr_fault *fault)
@@ -147,6 +154,7 @@ enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, co
     struct rr_rig *rig = job->rig;
     char path[RR_PATH_BYTES];
     enum rr_err err = daemon_job_path(job, path, name, fault);
+    unsigned collisions = 0, full_blocks = 0;
     while (err == RR_OK) {
         if (!rr_hash32_is_zero(id) && rr_chain_tx_height(rig->chain, id, height, NULL) == RR_OK) {
             show_waiting(job, "");
@@ -155,17 +163,22 @@ enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, co
         enum rr_err sent = rr_hash32_is_zero(id) ? submit_new(job, id, path, fill, fill_ctx, fault)
                                                  : submit_kept(job, path, fault);
         if (sent == RR_ERR_STATE || sent == RR_ERR_NOTFOUND) {
-            /* Another transaction of this key took the sequence: make it anew, unless it is in a
-             * block by now. */
+            /* One of an earlier life whose sequence another took, or that grew too old: make it
+             * anew, unless it is in a block by now. */
             if (rr_chain_tx_height(rig->chain, id, height, NULL) == RR_OK) {
                 return RR_OK;
+            }
+            rr_log(RR_LOG_WARN, "jobs", "job %s makes %s anew: %s", job->handle, name, fault->text);
+            if (++collisions > COLLISIONS_MAX) {
+                return sent;
             }
             *id = (struct rr_hash32){0};
         } else if (sent == RR_ERR_FUNDS) {
             *id = (struct rr_hash32){0}; /* mining or a transfer may bring them */
             show_waiting(job, fault->text);
-        } else if (sent != RR_OK && sent != RR_ERR_LIMIT) {
-            /* LIMIT: another transaction waits with this sequence; the next block decides. */
+        } else if (sent == RR_ERR_LIMIT && ++full_blocks <= FULL_BLOCKS_MAX) {
+            show_waiting(job, fault->text); /* no room to wait in: the next block makes some */
+        } else if (sent != RR_OK) {
             return sent;
         }
         struct rr_chain_tip tip;

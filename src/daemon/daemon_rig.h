@@ -50,9 +50,10 @@ struct rr_rig {
     atomic_bool settle_queued, snapshot_queued;
 
     pthread_mutex_t lock;       /* guards what follows */
-    pthread_cond_t tip_changed; /* also signalled by stopping */
+    pthread_cond_t tip_changed; /* monotonic; also signalled by new bodies, searches, stopping */
     uint64_t tip_height;
-    struct daemon_job *jobs; /* newest first; never freed before the rig */
+    uint64_t tip_version, body_version; /* raised by each tip; by certificates and transactions */
+    struct daemon_job *jobs;            /* newest first; never freed before the rig */
     uint64_t blocks_mined;
     uint32_t best_r_q32; /* highest reputation of a block mined here */
     uint64_t certificates_mined;
@@ -77,6 +78,9 @@ enum rr_err daemon_rig_wait_height(struct rr_rig *rig, uint64_t height,
                                    struct rr_fault *fault) RR_MUST_USE;
 /* The light cache of this rig, borrowed for its life. Any thread. */
 const struct rr_hash_light *daemon_rig_light(const struct rr_rig *rig);
+/* Many at once, on the fastest device where the rig has an engine; as pay asks for it; ctx is the
+ * rig. Any thread, blocks. */
+bool daemon_rig_work_many(void *ctx, struct rr_proof_work *works, size_t count);
 /* Light verification as ledger and pay ask for it; ctx is the rig. Any thread. */
 bool daemon_rig_work(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
                      uint8_t final_be[32]);

@@ -278,6 +278,11 @@ static bool add_sale(void *ctx, const struct rr_till_pool *pool)
     set(out, "unit_price", daemon_json_coin(pool->unit_price));
     set(out, "units", number(pool->units));
     set(out, "end_height", number(pool->end_height));
+    set(out, "puzzles", number(pool->service.puzzles));
+    set(out, "puzzles_missing", number(pool->service.missing));
+    set(out, "work_share", json_real(pool->service.share));
+    set(out, "withholds", json_boolean(pool->service.withheld || pool->dropped));
+    set(out, "dropped", json_boolean(pool->dropped));
     json_array_append_new(sales->list, out);
     return json_array_size(sales->list) < VISIT_MAX;
 }
@@ -287,6 +292,19 @@ static json_t *pay_json(struct rr_rig *rig)
     struct rr_till_stats stats;
     rr_till_stats(rig->till, &stats);
     json_t *out = json_object();
+    json_t *reasons = json_object();
+    uint64_t not_taken = 0;
+    for (size_t i = RR_PROOF_ACCEPTED + 1; i < RR_PROOF_REFUSAL_COUNT; i++) {
+        not_taken += stats.certificates_refused[i];
+        set(reasons, rr_proof_refusal_text((enum rr_proof_refusal)i),
+            number(stats.certificates_refused[i]));
+    }
+    set(out, "certificates_refused", number(not_taken));
+    set(out, "certificates_refused_for", reasons);
+    set(out, "withheld", number(stats.withheld));
+    set(out, "dropped_viewers", number(stats.dropped_viewers));
+    set(out, "held_pools", number(stats.held_pools));
+    set(out, "held", daemon_json_coin(stats.held));
     set(out, "sessions", number(stats.sessions));
     set(out, "paid_units", number(stats.paid_units));
     set(out, "settled_units", number(stats.settled_units));

@@ -7,7 +7,13 @@
 #define KEY_BYTES      (32 + 8)
 #define RECORD_VERSION 1
 
-RR_COUNTER(taken, "reelrig_pay_certificates_total", "Service certificates taken")
+RR_COUNTER(certificates_taken_total, "reelrig_pay_certificates_total", "Service certificates taken")
+RR_COUNTER(certificates_late_total, "reelrig_pay_certificates_late_total",
+           "Service certificates that came after their puzzle and the next one")
+RR_COUNTER(certificates_poor_total, "reelrig_pay_certificates_poor_total",
+           "Service certificates with less than a quarter of the work of a puzzle")
+RR_COUNTER(certificates_refused_total, "reelrig_pay_certificates_refused_total",
+           "Service certificates refused for any reason")
 
 struct record {
     struct rr_certificate certificate;
@@ -210,6 +216,24 @@ void rr_till_set_work(struct rr_till *till,
     pthread_mutex_unlock(&till->certificate_lock);
 }
 
+void rr_till_set_work_many(struct rr_till *till,
+                           bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count),
+                           void *ctx)
+{
+    pthread_mutex_lock(&till->certificate_lock);
+    till->work_many = work_many;
+    till->work_many_ctx = ctx;
+    pthread_mutex_unlock(&till->certificate_lock);
+}
+
+void rr_till_on_certificates(struct rr_till *till, void (*fn)(void *ctx), void *ctx)
+{
+    pthread_mutex_lock(&till->certificate_lock);
+    till->on_certificates = fn;
+    till->on_certificates_ctx = ctx;
+    pthread_mutex_unlock(&till->certificate_lock);
+}
+
 static bool block_hash(void *ctx, uint64_t height, struct rr_hash32 *out)
 {
     return rr_chain_block_hash(ctx, height, out, NULL) == RR_OK;
@@ -237,7 +261,7 @@ struct adding {
     uint32_t count;
     uint64_t next_height;
     /* Results of the last run of the body. */
-    uint32_t stored, replaced, known, gone;
+    uint32_t stored, replaced, known, full, gone;
 };
 
 static enum rr_err add_records(struct rr_db_txn *txn, void *ctx, struct rr_fault *fault)
@@ -248,6 +272,7 @@ static enum rr_err add_records(struct rr_db_txn *txn, void *ctx, struct rr_fault
     adding->stored = 0;
     adding->replaced = 0;
     adding->known = 0;
+    adding->full = 0;
     adding->gone = 0;
     enum rr_err err = get_u64(txn, PAY_TABLE_META, counted_key(), &counted, fault);
     if (err == RR_OK && till->waiting + adding->count > PAY_CERTIFICATES_MAX) {
@@ -269,6 +294,7 @@ static enum rr_err add_records(struct rr_db_txn *txn, void *ctx, struct rr_fault
             continue;
         }
         if (!found && till->waiting - adding->gone + adding->stored >= PAY_CERTIFICATES_MAX) {
+            adding->full++;
             continue;
         }
         err = put_record(txn, fresh, fault);
@@ -281,59 +307,101 @@ static enum rr_err add_records(struct rr_db_txn *txn, void *ctx, struct rr_fault
     return err;
 }
 
+/* Verdicts on all, and records of those that count. */
+static enum rr_err judge(struct adding *adding, struct rr_proof_verdict *verdicts,
+                         const struct rr_certificate *certificates, uint32_t count,
+                         struct rr_fault *fault)
+{
+    struct rr_till *till = adding->till;
+    struct rr_proof_view view = {.genesis = till->options.genesis,
+                                 .tip_height = adding->next_height - 1,
+                                 .block_hash = block_hash,
+                                 .block_ctx = till->options.chain};
+    pthread_mutex_lock(&till->certificate_lock);
+    view.work = till->work;
+    view.work_ctx = till->work_ctx;
+    bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count) = till->work_many;
+    void *work_ctx = till->work_many_ctx;
+    pthread_mutex_unlock(&till->certificate_lock);
+    if (view.work == NULL && work_many == NULL) {
+        return rr_fail(fault, RR_ERR_STATE, "this rig has nothing to verify certificates with");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        verdicts[i].refusal =
+            is_bound(till, &certificates[i].viewer) ? RR_PROOF_ACCEPTED : RR_PROOF_UNBOUND;
+    }
+    enum rr_err err = rr_proof_certificates_check(&view, verdicts, certificates, count, &till->key,
+                                                  true, work_many, work_ctx, fault);
+    for (uint32_t i = 0; i < count && err == RR_OK; i++) {
+        if (verdicts[i].worked) {
+            pay_viewer_worked(till, &certificates[i], verdicts[i].final_be);
+        }
+        if (verdicts[i].refusal == RR_PROOF_ACCEPTED) {
+            adding->records[adding->count++] = (struct record){
+                .certificate = certificates[i], .service_ms = verdicts[i].service_ms};
+        }
+    }
+    return err;
+}
+
+static void count_taken(struct adding *adding, struct rr_till_taken *taken,
+                        const struct rr_proof_verdict *verdicts, uint32_t count)
+{
+    struct rr_till_taken sums = {.accepted = adding->stored + adding->replaced + adding->known};
+    for (uint32_t i = 0; i < count; i++) {
+        if (verdicts[i].refusal != RR_PROOF_ACCEPTED) {
+            sums.refused[verdicts[i].refusal]++;
+        }
+    }
+    sums.refused[RR_PROOF_FULL] = adding->full;
+    for (size_t i = 0; i < RR_PROOF_REFUSAL_COUNT; i++) {
+        atomic_fetch_add(&adding->till->certificates_refused[i], sums.refused[i]);
+        rr_counter_add(&certificates_refused_total, sums.refused[i]);
+    }
+    rr_counter_add(&certificates_late_total, sums.refused[RR_PROOF_LATE]);
+    rr_counter_add(&certificates_poor_total, sums.refused[RR_PROOF_WORK]);
+    rr_counter_add(&certificates_taken_total, adding->stored);
+    *taken = sums;
+}
+
 enum rr_err rr_till_add_certificates(struct rr_till *till,
                                      const struct rr_certificate *certificates, uint32_t count,
-                                     uint32_t *accepted, struct rr_fault *fault)
+                                     struct rr_till_taken *taken, struct rr_fault *fault)
 {
     if (count > RR_CERTIFICATES_POST_MAX) {
         return rr_fail(fault, RR_ERR_LIMIT, "%u certificates at once, at most %d are taken", count,
                        RR_CERTIFICATES_POST_MAX);
     }
-    pthread_mutex_lock(&till->certificate_lock);
-    struct rr_proof_view view = {
-        .genesis = till->options.genesis,
-        .block_hash = block_hash,
-        .block_ctx = till->options.chain,
-        .work = till->work,
-        .work_ctx = till->work_ctx,
-    };
-    pthread_mutex_unlock(&till->certificate_lock);
-    if (view.work == NULL) {
-        return rr_fail(fault, RR_ERR_STATE, "this rig has nothing to verify certificates with");
-    }
     struct rr_chain_tip tip;
     rr_chain_tip(till->options.chain, &tip);
-    view.tip_height = tip.height;
+    struct rr_proof_verdict *verdicts = rr_alloc_array(count + 1, sizeof(*verdicts));
     struct adding adding = {
         .till = till,
         .records = rr_alloc_array(count + 1, sizeof(struct record)),
         .next_height = tip.height + 1,
     };
-    for (uint32_t i = 0; i < count; i++) {
-        struct record *record = &adding.records[adding.count];
-        struct rr_fault why = {0};
-        if (is_bound(till, &certificates[i].viewer) &&
-            rr_proof_certificate_check(&view, &record->service_ms, &certificates[i], &till->key,
-                                       &why) == RR_OK) {
-            record->certificate = certificates[i];
-            adding.count++;
-        } else if (why.code != RR_OK) {
-            rr_log_fault(RR_LOG_DEBUG, "pay", &why);
+    void (*wake)(void *ctx) = NULL;
+    void *wake_ctx = NULL;
+    enum rr_err err = judge(&adding, verdicts, certificates, count, fault);
+    if (err == RR_OK) {
+        pthread_mutex_lock(&till->certificate_lock);
+        err = adding.count == 0 ? RR_OK : rr_db_write(till->db, add_records, &adding, fault);
+        if (err == RR_OK) {
+            till->waiting = till->waiting - adding.gone + adding.stored;
+            atomic_fetch_add(&till->certificates, adding.stored);
+            wake = adding.stored + adding.replaced > 0 ? till->on_certificates : NULL;
+            wake_ctx = till->on_certificates_ctx;
         }
+        pthread_mutex_unlock(&till->certificate_lock);
     }
-    pthread_mutex_lock(&till->certificate_lock);
-    enum rr_err err =
-        adding.count == 0 ? RR_OK : rr_db_write(till->db, add_records, &adding, fault);
     if (err == RR_OK) {
-        till->waiting = till->waiting - adding.gone + adding.stored;
-        atomic_fetch_add(&till->certificates, adding.stored);
-        rr_counter_add(&taken, adding.stored);
+        count_taken(&adding, taken, verdicts, count);
     }
-    pthread_mutex_unlock(&till->certificate_lock);
+    if (wake != NULL) {
+        wake(wake_ctx);
+    }
     rr_free(adding.records);
-    if (err == RR_OK) {
-        *accepted = adding.stored + adding.replaced + adding.known;
-    }
+    rr_free(verdicts);
     return err;
 }
 
@@ -428,8 +496,16 @@ enum rr_err rr_till_build_sets(struct rr_till *till, struct rr_certificate_set *
                                uint32_t *count, uint64_t next_height, struct rr_fault *fault)
 {
     struct building building = {.till = till, .next_height = next_height};
-    struct rr_db_txn *txn;
-    enum rr_err err = rr_db_begin(till->db, false, &txn, fault);
+    struct rr_db_txn *txn = NULL;
+    enum rr_err err = RR_OK;
+    pthread_mutex_lock(&till->block_lock);
+    if (till->blocks_unmarked && (err = pay_certificates_reconcile(till, fault)) == RR_OK) {
+        till->blocks_unmarked = false;
+    }
+    if (err == RR_OK) {
+        err = rr_db_begin(till->db, false, &txn, fault);
+    }
+    pthread_mutex_unlock(&till->block_lock);
     if (err != RR_OK) {
         return err;
     }
@@ -520,5 +596,35 @@ enum rr_err rr_till_sets_mined(struct rr_till *till, const struct rr_certificate
         till->waiting -= mining.spent;
     }
     pthread_mutex_unlock(&till->certificate_lock);
+    return err;
+}
+
+enum rr_err pay_certificates_marked(struct rr_till *till, bool *all,
+                                    const struct rr_certificate_set *sets, uint32_t count,
+                                    uint64_t next_height, struct rr_fault *fault)
+{
+    struct rr_db_txn *txn;
+    bool marked = true;
+    enum rr_err err = rr_db_begin(till->db, false, &txn, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    for (uint32_t s = 0; s < count && err == RR_OK && marked; s++) {
+        for (uint32_t i = 0; i < sets[s].count && err == RR_OK && marked; i++) {
+            const struct rr_certificate *certificate = &sets[s].entries[i].certificate;
+            struct record record;
+            bool found;
+            err = get_record(txn, &record, &found, certificate, fault);
+            /* One that is gone is either old, or was never on this disk: its place is held. */
+            marked = err != RR_OK ||
+                     (found ? record.mined_height != 0
+                            : !rr_proof_in_window(till->options.genesis, certificate->block_height,
+                                                  next_height));
+        }
+    }
+    rr_db_abort(txn);
+    if (err == RR_OK) {
+        *all = marked;
+    }
     return err;
 }

@@ -98,6 +98,10 @@ void rr_till_charge(struct rr_till *till, const struct rr_payment_header *paymen
         err = RR_ERR_NOTFOUND;
         goto out;
     }
+    if (pay_viewer_dropped(till, session->record)) {
+        err = RR_ERR_STATE;
+        goto out;
+    }
     if (payment->has_voucher) {
         err = pay_voucher_check(till, &payment->voucher, &session->viewer, NULL);
         if (err != RR_OK) {
@@ -111,6 +115,9 @@ void rr_till_charge(struct rr_till *till, const struct rr_payment_header *paymen
         pay_committer_queue(till, session, later ? done : NULL, ctx);
     }
     pthread_mutex_unlock(&session->lock);
+    if (err == RR_OK && slice_count > 0) {
+        pay_viewer_served(till, session->record);
+    }
 out:
     if (err != RR_OK) {
         atomic_fetch_add(&till->refused, 1);

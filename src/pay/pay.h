@@ -4,10 +4,17 @@
 #ifndef RR_PAY_H
 #define RR_PAY_H
 #include "ledger/ledger.h"
+#include "proof/proof.h"
 #include "wire/wire.h"
 
 /* ---- provider: sessions of paying viewers ---------------------------------------------------- */
 struct rr_till; /* the provider's book: durable, one db environment */
+/* What a viewer that keeps certificates back comes to (spec 10, 3). */
+enum rr_till_withholding {
+    RR_WITHHOLDING_REPORT, /* log, counter, stats */
+    RR_WITHHOLDING_DROP,   /* and nothing more is served to it for one reputation window */
+    RR_WITHHOLDING_OFF     /* not looked at */
+};
 struct rr_till_options {
     const char *folder;
     struct rr_chain *chain;           /* borrowed; pools are looked up there */
@@ -19,9 +26,10 @@ struct rr_till_options {
     uint64_t settle_age_ms;       /* or this old, */
     uint32_t margin_blocks;       /* or this close to the pool's end */
     uint32_t commit_ms;           /* group commit, <= 20 */
+    enum rr_till_withholding withholding;
 };
-/* Sessions, vouchers and paid units of a former life come back. *out owned (close). Starts the
- * commit thread. */
+/* Sessions, vouchers and paid units of a former life come back; certificates in blocks of the chain
+ * are marked as spent. *out owned (close). Starts the commit thread. Blocks. */
 enum rr_err rr_till_open(struct rr_till **out, const struct rr_till_options *options,
                          struct rr_fault *fault) RR_MUST_USE;
 void rr_till_close(struct rr_till *till);
@@ -39,7 +47,8 @@ void rr_till_owner_session(struct rr_till *till, uint8_t out[static RR_SESSION_I
 /* Books the payment of a request header for `units` slices of a resource. Result through `done`,
  * once, on the commit thread after the units are durable (or at once, inside the call, when nothing
  * new has to be written): RR_OK: serve. RR_ERR_FUNDS: not enough paid, risk limit reached, pool or
- * voucher at its end (402). RR_ERR_LIMIT: more than 4096 units in one request.
+ * voucher at its end (402). RR_ERR_LIMIT: more than 4096 units in one request. RR_ERR_STATE: the
+ * viewer is dropped, since its certificates fail to come.
  * RR_ERR_TRUST, _NOTFOUND: wrong preimage or session. RR_ERR_FULL, _IO: not written; the same
  * request may come again. `done` must not block, and must not open sessions. Keys ascending are
  * cheapest. Overpaid units stay credited. Each slice key (rendition u16 << 48 | segment u32 << 16 |
@@ -49,25 +58,45 @@ void rr_till_charge(struct rr_till *till, const struct rr_payment_header *paymen
                     const struct rr_hash32 *resource_id, const uint64_t *slice_keys,
                     uint32_t slice_count, void (*done)(void *ctx, enum rr_err result), void *ctx);
 
-/* Certificates of viewers, checked (signature, puzzle height in the window, binding, work by the
- * callback of the chain options' form), kept durable until they are in a block. *accepted counted.
- */
+struct rr_till_taken {
+    uint32_t accepted; /* known ones too */
+    uint32_t refused[RR_PROOF_REFUSAL_COUNT];
+};
+/* Certificates of viewers, checked (place, on time, binding, signature, work in one batch), kept
+ * durable until they are in a block. At most RR_CERTIFICATES_POST_MAX, else RR_ERR_LIMIT;
+ * RR_ERR_STATE without a verifier. Work that is below the floor is no credit but is seen by the
+ * test for withholding. Blocks for work and one commit. */
 enum rr_err rr_till_add_certificates(struct rr_till *till,
                                      const struct rr_certificate *certificates, uint32_t count,
-                                     uint32_t *accepted, struct rr_fault *fault) RR_MUST_USE;
-/* Verifier of certificate work, set once at start; as in ledger.h. */
+                                     struct rr_till_taken *taken,
+                                     struct rr_fault *fault) RR_MUST_USE;
+/* Verifier of certificate work, set at start; as in ledger.h. */
 void rr_till_set_work(struct rr_till *till,
                       bool (*work)(void *ctx, const uint8_t header_hash[32], uint64_t nonce,
                                    uint8_t mix[32], uint8_t final_be[32]),
                       void *ctx);
+/* The same for many at once, used instead; as in proof.h. Any thread may be called by it. */
+void rr_till_set_work_many(struct rr_till *till,
+                           bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count),
+                           void *ctx);
+/* Wakes the caller when new certificates wait for a block: on the thread that brought them, no lock
+ * held. One caller, set at start. */
+void rr_till_on_certificates(struct rr_till *till, void (*fn)(void *ctx), void *ctx);
 /* Sets for the next block out of the certificates at hand, capped by technique 1 and by what each
- * pool paid (settled) over genesis credit_units_per_ms. *sets owned by the caller
- * (rr_till_free_sets). */
+ * pool paid (settled) over genesis credit_units_per_ms. Waits for an rr_till_append that runs.
+ * *sets owned by the caller (rr_till_free_sets). Not from a callback of the chain's tip. */
 enum rr_err rr_till_build_sets(struct rr_till *till, struct rr_certificate_set **sets,
                                uint32_t *count, uint64_t next_height,
                                struct rr_fault *fault) RR_MUST_USE;
 void rr_till_free_sets(struct rr_certificate_set *sets, uint32_t count);
-/* Marks the certificates of these sets as spent by block `height`. */
+/* A solved block of this rig to the chain: its sets kept, the block appended, its certificates
+ * marked as spent, in this order; a crash in between is mended by the next rr_till_open. The errors
+ * of rr_chain_append and _keep_sets; when only the marking fails it is logged, made up for before
+ * the next sets are built, and RR_OK. Any thread; blocks. */
+enum rr_err rr_till_append(struct rr_till *till, const struct rr_block *block,
+                           const struct rr_certificate_set *sets, uint32_t count,
+                           struct rr_fault *fault) RR_MUST_USE;
+/* Marks the certificates of these sets as spent by block `height`. Twice is once. */
 enum rr_err rr_till_sets_mined(struct rr_till *till, const struct rr_certificate_set *sets,
                                uint32_t count, uint64_t height, struct rr_fault *fault) RR_MUST_USE;
 
@@ -81,6 +110,11 @@ struct rr_till_stats {
     struct rr_coin paid, settled;                /* paid: best vouchers; settled: on the chain */
     uint64_t settled_units;                      /* settled amounts over their unit prices */
     uint64_t refused;
+    uint64_t held_pools; /* due, but the fee is more than what is open; at the last settle */
+    struct rr_coin held; /* open in these */
+    uint64_t certificates_refused[RR_PROOF_REFUSAL_COUNT]; /* in this life, as the next two */
+    uint64_t withheld;        /* how often a viewer was found to keep certificates back */
+    uint64_t dropped_viewers; /* now */
 };
 void rr_till_stats(struct rr_till *till, struct rr_till_stats *out);
 struct rr_till_pool {
@@ -88,6 +122,10 @@ struct rr_till_pool {
     struct rr_pubkey viewer;
     struct rr_coin paid, settled, unit_price;
     uint64_t units, end_height;
+    /* Of its viewer: puzzles in which it was served and demanded work, in this life, at most
+     * RR_PROOF_WITHHOLDING_PUZZLES; and the verdict on them. */
+    struct rr_proof_withholding service;
+    bool dropped;
 };
 enum rr_err rr_till_visit(struct rr_till *till,
                           bool (*visit)(void *ctx, const struct rr_till_pool *pool), void *ctx,

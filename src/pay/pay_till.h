@@ -4,6 +4,7 @@
 #define RR_PAY_TILL_H
 #include "db/db.h"
 #include "pay/pay.h"
+#include "pay/pay_viewers.h"
 #include "proof/proof.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -60,6 +61,7 @@ struct pay_session {
     struct rr_coin unit_price;
     struct rr_coin origin; /* settled on the chain before this book began */
     struct pay_session *next_by_id, *next_by_pool, *next_by_viewer;
+    struct pay_viewer *record; /* what the viewer returns for its service; NULL: the owner's */
 
     pthread_mutex_t lock; /* of all below */
     struct rr_voucher voucher;
@@ -133,6 +135,9 @@ struct rr_till {
     struct rr_db *db;
     _Atomic uint64_t height; /* of the tip, when it was last looked at */
     _Atomic uint64_t refused, certificates;
+    _Atomic uint64_t certificates_refused[RR_PROOF_REFUSAL_COUNT];
+    _Atomic uint64_t withheld;
+    _Atomic(struct pay_viewer *) viewers; /* grows at its head, under create_lock */
 
     pthread_mutex_t create_lock; /* making sessions; of all[] */
     struct pay_index_table by_id, by_pool, by_viewer;
@@ -142,6 +147,8 @@ struct rr_till {
 
     pthread_mutex_t totals_lock;
     struct pay_totals totals; /* durable, sessions no longer kept included */
+    uint64_t held_pools;      /* at the last settle */
+    struct rr_coin held;
 
     pthread_mutex_t settle_lock;
 
@@ -150,6 +157,13 @@ struct rr_till {
     bool (*work)(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
                  uint8_t final_be[32]);
     void *work_ctx;
+    bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count);
+    void *work_many_ctx;
+    void (*on_certificates)(void *ctx);
+    void *on_certificates_ctx;
+
+    pthread_mutex_t block_lock; /* a block and its certificates, as one; outside of all others */
+    bool blocks_unmarked;       /* a block's certificates could not be marked; under block_lock */
 
     pthread_t committer;
     bool committer_made, committer_runs;
@@ -230,8 +244,4 @@ enum rr_err pay_voucher_take(const struct rr_till *till, struct pay_session *ses
 enum rr_err pay_payword_take(const struct rr_till *till, struct pay_session *session,
                              uint32_t depth, const struct rr_hash32 *preimage, bool *changed,
                              struct rr_fault *fault) RR_MUST_USE;
-
-/* certificates.c */
-enum rr_err pay_certificates_load(struct rr_till *till, struct rr_db_txn *txn,
-                                  struct rr_fault *fault) RR_MUST_USE;
 #endif

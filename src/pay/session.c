@@ -29,6 +29,9 @@ void pay_till_insert(struct rr_till *till, struct pay_session *session)
         till->all = rr_realloc(till->all, till->capacity * sizeof(struct pay_session *));
     }
     till->all[till->count++] = session;
+    if (!session->free) {
+        pay_viewer_attach(till, session);
+    }
     pay_index_insert(&till->by_id, session);
     if (!session->free) {
         pay_index_insert(&till->by_pool, session);

@@ -5,7 +5,8 @@
 
 RR_COUNTER(settlements, "reelrig_pay_settlements_total", "Settlements submitted to the chain")
 
-/* Another part of the rig may take the account sequence between asking and submitting. */
+/* One of an earlier life, or one that lost its place in a full block, may stand in the way of a
+ * sequence: it is given up, and made anew. */
 #define ROUNDS 4
 
 static bool reached(struct rr_coin open, struct rr_coin mark)
@@ -108,6 +109,15 @@ static void set_pending(struct rr_till *till, struct pay_session *session, const
     pay_committer_queue(till, session, wait == NULL ? NULL : pay_wait_done, wait);
 }
 
+/* What is due but held back, for the owner to see. */
+static void show_held(struct rr_till *till, uint64_t pools, struct rr_coin held)
+{
+    pthread_mutex_lock(&till->totals_lock);
+    till->held_pools = pools;
+    till->held = held;
+    pthread_mutex_unlock(&till->totals_lock);
+}
+
 /* Writes down a settlement for each session that is due, with account sequences in a row. */
 static enum rr_err prepare(struct rr_till *till, struct pay_session **list, size_t count, bool all,
                            uint64_t height, struct rr_fault *fault)
@@ -119,18 +129,26 @@ static enum rr_err prepare(struct rr_till *till, struct pay_session **list, size
         return err;
     }
     struct pay_wait wait;
+    uint64_t held_pools = 0;
+    struct rr_coin held = RR_COIN_ZERO;
     pay_wait_init(&wait);
     for (size_t i = 0; i < count; i++) {
         struct pay_session *session = list[i];
         struct rr_tx tx;
         pthread_mutex_lock(&session->lock);
-        if (!session->free && is_due(till, session, all, height, now_ms) &&
-            make_settlement(till, session, sequence, height, &tx)) {
-            set_pending(till, session, &tx, &wait);
-            sequence++;
+        if (!session->free && is_due(till, session, all, height, now_ms)) {
+            if (make_settlement(till, session, sequence, height, &tx)) {
+                set_pending(till, session, &tx, &wait);
+                sequence++;
+            } else {
+                struct rr_coin open = pay_session_open_value(session);
+                held_pools++;
+                held = rr_coin_add(&open, open, held) ? open : held; /* the cap: still a sum */
+            }
         }
         pthread_mutex_unlock(&session->lock);
     }
+    show_held(till, held_pools, held);
     err = pay_wait_finish(&wait);
     if (err != RR_OK) {
         return rr_fail(fault, err, "settlements could not be written to disk; none was submitted");
@@ -258,12 +276,21 @@ enum rr_err rr_till_settle(struct rr_till *till, bool all, uint32_t *submitted,
             err = follow(till, list[i], fault);
         }
     }
+    pay_viewers_judge(till, tip.height);
     bool again = true;
+    rr_chain_sender_lock(till->options.chain);
     for (int round = 0; round < ROUNDS && again && err == RR_OK; round++) {
         err = prepare(till, list, count, all, tip.height, fault);
         if (err == RR_OK) {
             err = submit(till, list, count, &sent, &again, fault);
         }
+    }
+    rr_chain_sender_unlock(till->options.chain);
+    if (again && err == RR_OK) {
+        rr_log(RR_LOG_WARN, "pay",
+               "settlements were refused for their place %d times in a row; the next block tries "
+               "again",
+               ROUNDS);
     }
     rr_free(list);
     pthread_mutex_unlock(&till->settle_lock);

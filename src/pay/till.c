@@ -27,6 +27,7 @@ enum rr_err rr_till_open(struct rr_till **out, const struct rr_till_options *opt
     RR_CHECK(pthread_mutex_init(&till->totals_lock, NULL) == 0);
     RR_CHECK(pthread_mutex_init(&till->settle_lock, NULL) == 0);
     RR_CHECK(pthread_mutex_init(&till->certificate_lock, NULL) == 0);
+    RR_CHECK(pthread_mutex_init(&till->block_lock, NULL) == 0);
     struct rr_chain_tip tip;
     rr_chain_tip(options->chain, &tip);
     atomic_init(&till->height, tip.height);
@@ -35,6 +36,9 @@ enum rr_err rr_till_open(struct rr_till **out, const struct rr_till_options *opt
         rr_db_open(&till->db, options->folder, table_names, RR_COUNT(table_names), fault);
     if (err == RR_OK) {
         err = pay_till_load(till, fault);
+    }
+    if (err == RR_OK) {
+        err = pay_certificates_reconcile(till, fault);
     }
     if (err == RR_OK) {
         err = pay_committer_start(till, fault);
@@ -65,11 +69,13 @@ void rr_till_close(struct rr_till *till)
     pay_index_clear(&till->by_id);
     pay_index_clear(&till->by_pool);
     pay_index_clear(&till->by_viewer);
+    pay_viewers_free(till);
     rr_db_close(till->db);
     pthread_mutex_destroy(&till->create_lock);
     pthread_mutex_destroy(&till->totals_lock);
     pthread_mutex_destroy(&till->settle_lock);
     pthread_mutex_destroy(&till->certificate_lock);
+    pthread_mutex_destroy(&till->block_lock);
     rr_free(till);
 }
 
@@ -81,8 +87,7 @@ void rr_till_owner_session(struct rr_till *till, uint8_t out[static RR_SESSION_I
 }
 
 /* What request, pool and manifest must have in common. */
-static enum rr_err check_request(const struct rr_till *till,
-                                 const struct rr_session_request *request,
+static enum rr_err check_request(struct rr_till *till, const struct rr_session_request *request,
                                  const struct rr_manifest *manifest, struct rr_fault *fault)
 {
     if (!rr_hash32_equal(&request->resource_id, &manifest->resource_id)) {
@@ -95,6 +100,12 @@ static enum rr_err check_request(const struct rr_till *till,
     if (memcmp(&request->viewer, &till->key, sizeof(till->key)) == 0) {
         return rr_fail(fault, RR_ERR_STATE,
                        "this rig cannot pay itself: its owner plays with a free session");
+    }
+    struct pay_session *known = pay_index_find(&till->by_viewer, request->viewer.bytes, NULL);
+    if (known != NULL && pay_viewer_dropped(till, known->record)) {
+        return rr_fail(fault, RR_ERR_TRUST,
+                       "this rig does not serve this viewer for now: the service certificates that "
+                       "its viewing asks for failed to come");
     }
     return pay_voucher_check(till, &request->voucher, &request->viewer, fault);
 }
@@ -231,6 +242,8 @@ void rr_till_stats(struct rr_till *till, struct rr_till_stats *out)
 {
     pthread_mutex_lock(&till->totals_lock);
     struct pay_totals totals = till->totals;
+    struct rr_coin held = till->held;
+    uint64_t held_pools = till->held_pools;
     pthread_mutex_unlock(&till->totals_lock);
     *out = (struct rr_till_stats){
         .sessions = totals.sessions,
@@ -240,10 +253,21 @@ void rr_till_stats(struct rr_till *till, struct rr_till_stats *out)
         .paid = totals.paid,
         .settled = totals.settled,
         .refused = atomic_load(&till->refused),
+        .held_pools = held_pools,
+        .held = held,
+        .withheld = atomic_load(&till->withheld),
     };
+    for (size_t i = 0; i < RR_PROOF_REFUSAL_COUNT; i++) {
+        out->certificates_refused[i] = atomic_load(&till->certificates_refused[i]);
+    }
+    struct pay_viewer *viewer = atomic_load(&till->viewers);
+    for (; viewer != NULL; viewer = viewer->next) {
+        out->dropped_viewers += pay_viewer_dropped(till, viewer) ? 1 : 0;
+    }
 }
 
-static void describe(struct rr_till_pool *out, const struct pay_session *session)
+static void describe(struct rr_till *till, struct rr_till_pool *out,
+                     const struct pay_session *session)
 {
     *out = (struct rr_till_pool){
         .pool_id = session->pool_id,
@@ -255,6 +279,7 @@ static void describe(struct rr_till_pool *out, const struct pay_session *session
         .end_height = session->end_height,
     };
     out->units = pay_session_units(session, session->value);
+    pay_viewer_describe(till, out, session->record);
 }
 
 enum rr_err rr_till_visit(struct rr_till *till,
@@ -271,7 +296,7 @@ enum rr_err rr_till_visit(struct rr_till *till,
         }
         pthread_mutex_lock(&session->lock);
         struct rr_till_pool pool;
-        describe(&pool, session);
+        describe(till, &pool, session);
         pthread_mutex_unlock(&session->lock);
         if (!visit(ctx, &pool)) {
             break;

@@ -130,6 +130,10 @@ static void charged(struct serve_request *request)
     } else if (err == RR_ERR_TRUST) {
         serve_reply_error(request, 403, "trust",
                           "The payment does not continue what was paid in this session.");
+    } else if (err == RR_ERR_STATE) {
+        serve_reply_error(request, 403, "withheld",
+                          "This rig does not serve this viewer for now: the service certificates "
+                          "that its viewing asks for failed to come.");
     } else {
         serve_reply_fault(request, err, &request->fault);
     }

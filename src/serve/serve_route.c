@@ -276,21 +276,36 @@ static void reply_session(struct serve_request *request)
     serve_reply_end(request, blob, 0, blob->len);
 }
 
+/* {"accepted":2,"refused":1,"late":1}: each reason that there is, by its word. */
+static void taken_json(struct rr_buf *text, const struct rr_till_taken *taken)
+{
+    struct serve_number members[2 + RR_PROOF_REFUSAL_COUNT] = {{"accepted", NULL, taken->accepted},
+                                                               {"refused", NULL, 0}};
+    size_t count = 2;
+    for (size_t i = RR_PROOF_ACCEPTED + 1; i < RR_PROOF_REFUSAL_COUNT; i++) {
+        if (taken->refused[i] > 0) {
+            members[1].number += taken->refused[i];
+            members[count++] = (struct serve_number){
+                rr_proof_refusal_text((enum rr_proof_refusal)i), NULL, taken->refused[i]};
+        }
+    }
+    serve_json_flat(text, members, count);
+}
+
 static void add_certificates(struct serve_request *request)
 {
     struct rr_certificate *list = NULL;
     uint32_t count = 0;
-    uint32_t accepted = 0;
+    struct rr_till_taken taken = {0};
     struct rr_buf text = {0};
     enum rr_err err =
         rr_certificates_decode(&list, &count, rr_buf_slice(&request->body), &request->fault);
     if (err == RR_OK) {
-        err = rr_till_add_certificates(request->serve->options.till, list, count, &accepted,
+        err = rr_till_add_certificates(request->serve->options.till, list, count, &taken,
                                        &request->fault);
     }
     if (err == RR_OK) {
-        const struct serve_number member = {"accepted", NULL, accepted};
-        serve_json_flat(&text, &member, 1);
+        taken_json(&text, &taken);
         request->blob = serve_blob_new(&text);
     }
     request->err = err;

@@ -54,11 +54,26 @@ static struct rr_certificate certify(struct world *world, int viewer, uint64_t h
     return certificate;
 }
 
+static struct rr_till_taken last_taken;
+
+/* Adds one that has to be refused, for this reason and no other. */
+#define REFUSED(world, certificate, reason)                                                        \
+    do {                                                                                           \
+        assert_int_equal(add(world, certificate, 1), 0);                                           \
+        assert_int_equal(last_taken.refused[reason], 1);                                           \
+    } while (0)
+
 static uint32_t add(struct world *world, const struct rr_certificate *certificates, uint32_t count)
 {
-    uint32_t accepted = 99;
-    world_ok(rr_till_add_certificates(world->till, certificates, count, &accepted, &fault));
-    return accepted;
+    struct rr_till_taken taken = {.accepted = 99};
+    uint32_t all = 0;
+    world_ok(rr_till_add_certificates(world->till, certificates, count, &taken, &fault));
+    for (size_t i = 0; i < RR_PROOF_REFUSAL_COUNT; i++) {
+        all += taken.refused[i];
+    }
+    assert_int_equal(taken.accepted + all, count);
+    last_taken = taken;
+    return taken.accepted;
 }
 
 static uint64_t certificates_of(struct world *world)
@@ -144,37 +159,37 @@ static void what_is_wrong_is_not_accepted(void **state)
     struct rr_certificate good = certify(world, 0, latest_puzzle(world), &ms);
     struct rr_certificate bad = good;
     bad.signature.bytes[0] ^= 1;
-    assert_int_equal(add(world, &bad, 1), 0);
+    REFUSED(world, &bad, RR_PROOF_SIGNATURE);
     bad = good;
     bad.chain_id++;
     rr_certificate_sign(&bad, world->viewers[0]);
-    assert_int_equal(add(world, &bad, 1), 0);
+    REFUSED(world, &bad, RR_PROOF_CHAIN);
     bad = good;
     bad.cacher = world->viewer_public[3];
     rr_certificate_sign(&bad, world->viewers[0]);
-    assert_int_equal(add(world, &bad, 1), 0);
+    REFUSED(world, &bad, RR_PROOF_CACHER);
     bad = good;
     bad.block_hash.bytes[0] ^= 1;
     rr_certificate_sign(&bad, world->viewers[0]);
-    assert_int_equal(add(world, &bad, 1), 0);
+    REFUSED(world, &bad, RR_PROOF_BLOCK);
     bad = certify(world, 0, latest_puzzle(world) - 1, &ms); /* no puzzle of its own */
-    assert_int_equal(add(world, &bad, 1), 0);
+    REFUSED(world, &bad, RR_PROOF_HEIGHT);
     bad = good;
     bad.viewer = world->viewer_public[3]; /* no pool */
     rr_certificate_sign(&bad, world->viewers[3]);
-    assert_int_equal(add(world, &bad, 1), 0);
+    REFUSED(world, &bad, RR_PROOF_UNBOUND);
     bad = good; /* too little work */
     for (uint64_t nonce = 1; work(world, &bad, nonce, 1) > 0; nonce++) {
     }
     rr_certificate_sign(&bad, world->viewers[0]);
-    assert_int_equal(add(world, &bad, 1), 0);
+    REFUSED(world, &bad, RR_PROOF_WORK);
     assert_int_equal(certificates_of(world), 0);
 
     struct rr_certificate old = certify(world, 0, latest_puzzle(world), &ms);
     world_mine(world, (int)world->genesis.window_blocks + 2);
-    assert_int_equal(add(world, &old, 1), 0); /* out of the window */
+    REFUSED(world, &old, RR_PROOF_HEIGHT); /* out of the window */
     struct rr_certificate many[RR_CERTIFICATES_POST_MAX + 1] = {0};
-    uint32_t accepted;
+    struct rr_till_taken accepted;
     world_refused(rr_till_add_certificates(world->till, many, RR_CERTIFICATES_POST_MAX + 1,
                                            &accepted, &fault),
                   RR_ERR_LIMIT);
@@ -262,7 +277,7 @@ static void without_work_to_verify_nothing_is_taken(void **state)
 {
     struct world *world = *state;
     struct rr_certificate certificate = {.chain_id = 0};
-    uint32_t accepted;
+    struct rr_till_taken accepted;
     rr_till_set_work(world->till, NULL, NULL);
     world_refused(rr_till_add_certificates(world->till, &certificate, 1, &accepted, &fault),
                   RR_ERR_STATE);
