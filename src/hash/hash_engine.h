@@ -45,6 +45,8 @@ void hash_device_state(struct hash_device *device, enum rr_hash_device_state sta
 void hash_device_lost(struct hash_device *device, struct hash_run *run, const char *why);
 /* The law refused something of it: undoes what it did for unfinished jobs, off for good. */
 void hash_device_wrong(struct hash_device *device, uint64_t life, const char *why);
+/* Takes what devices did in wrong lives out of a job; true when there was anything. */
+bool hash_undo_wrong(struct rr_hash_engine *engine, struct hash_job *job);
 /* A start that failed: the state by the error, stand-ins, the CPU when nothing else is left. */
 void hash_device_failed(struct hash_device *device, const struct rr_fault *fault);
 /* Ends all jobs as RR_HASH_FAILED when no device is left that will search. */

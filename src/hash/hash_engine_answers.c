@@ -57,20 +57,18 @@ struct batch {
 /* Takes what wrong devices did out of a claimed job. True when it is to be searched again. */
 static bool search_again(struct rr_hash_engine *engine, struct hash_job *job)
 {
-    bool any = false;
     job->claimed = false;
-    for (uint32_t i = 0; i < engine->device_count; i++) {
-        any = hash_jobs_undo(&engine->jobs, job, i, engine->devices[i].wrong_life) || any;
-    }
-    if (any) {
+    if (hash_undo_wrong(engine, job)) {
         rr_counter_add(&redone_total, 1);
     }
     if (job->ring_next == NULL) {
         job->claimed = true;
         return false;
     }
-    if (engine->broken || job->waiters > 0) {
+    bool stale = job->epoch != engine->epoch;
+    if (engine->broken || stale || job->waiters > 0) {
         job->failed = engine->broken;
+        job->stale = stale;
         job->cancelled = job->waiters > 0;
         hash_jobs_stop(&engine->jobs, job);
         job->claimed = true;

@@ -107,16 +107,22 @@ void hash_device_lost(struct hash_device *device, struct hash_run *run, const ch
     hash_devices_count_left(device->engine);
 }
 
+bool hash_undo_wrong(struct rr_hash_engine *engine, struct hash_job *job)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < engine->device_count; i++) {
+        uint64_t life = engine->devices[i].wrong_life;
+        any = (life > 0 && hash_jobs_undo(&engine->jobs, job, i, life)) || any;
+    }
+    return any;
+}
+
 static void undo(struct rr_hash_engine *engine, struct hash_job *job)
 {
     if (job->claimed) {
         return; /* looked at again before it leaves */
     }
-    bool any = false;
-    for (uint32_t i = 0; i < engine->device_count; i++) {
-        any = hash_jobs_undo(&engine->jobs, job, i, engine->devices[i].wrong_life) || any;
-    }
-    if (any) {
+    if (hash_undo_wrong(engine, job)) {
         hash_job_settle(engine, job);
     }
 }
@@ -341,7 +347,7 @@ enum rr_err rr_hash_device_restart(struct rr_hash_engine *engine, const char *id
         device->restarts_in_row = 0;
         hash_device_state(device, RR_HASH_DEVICE_PREPARING, "restarted");
         hash_devices_count_left(engine);
-        uint64_t number = device->starts_done + (device->busy ? 2 : 1);
+        uint64_t number = device->starts_done + (device->starting ? 2 : 1);
         while (device->starts_done < number && !engine->stopping) {
             hash_wait(engine, &engine->change, UINT64_MAX);
         }

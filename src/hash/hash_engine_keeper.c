@@ -10,6 +10,12 @@
 
 #define NICE_OF_BUILDS 10 /* after serving, before searching */
 
+static uint32_t first_quantum(const struct hash_run *run)
+{
+    const struct hash_opened *opened = &run->opened;
+    return opened->hashes_first > opened->hashes_step ? opened->hashes_first : opened->hashes_step;
+}
+
 /* Lock held. */
 static void begin(struct hash_device *device, struct hash_run *run)
 {
@@ -22,7 +28,7 @@ static void begin(struct hash_device *device, struct hash_run *run)
     device->proving = false;
     device->first_start = false;
     device->ps_per_hash = 0;
-    device->quantum = run->opened.hashes_first > 0 ? run->opened.hashes_first : 1;
+    device->quantum = first_quantum(run);
     device->next_proof_us =
         engine->kit.times.proof_us != 0 ? now + engine->kit.times.proof_us : UINT64_MAX;
     device->running_since_us = now;
@@ -40,7 +46,7 @@ static void start(struct hash_device *device)
     struct hash_epoch *epoch = engine->epoch;
     device->start = false;
     device->start_at_us = UINT64_MAX;
-    device->busy = true;
+    device->starting = true;
     hash_device_state(device, RR_HASH_DEVICE_PREPARING, "");
     hash_epoch_hold(epoch);
     (void)pthread_mutex_unlock(&engine->lock);
@@ -61,7 +67,7 @@ static void start(struct hash_device *device)
         hash_epoch_drop(engine, epoch);
         hash_device_failed(device, &fault);
     }
-    device->busy = false;
+    device->starting = false;
     device->start_err = err;
     device->starts_done++;
     hash_stir(engine);
@@ -77,12 +83,10 @@ static enum rr_err add_dataset(struct hash_dataset **out, struct hash_device *de
     struct hash_run *run = device->run;
     bool may_race = run->now == NULL;
     hash_epoch_hold(epoch);
-    device->busy = true;
     (void)pthread_mutex_unlock(&engine->lock);
     struct hash_dataset *made = NULL;
     enum rr_err err = hash_dataset_make(&made, device, run, epoch, whole, may_race, fault);
     (void)pthread_mutex_lock(&engine->lock);
-    device->busy = false;
     if (err != RR_OK) {
         hash_epoch_drop(engine, epoch);
     } else if (run->dead || engine->stopping) {
@@ -100,7 +104,7 @@ static void take_present(struct hash_device *device, struct hash_dataset *made)
     device->run->now = made;
     device->run->unproven = true;
     device->ps_per_hash = 0;
-    device->quantum = device->run->opened.hashes_first > 0 ? device->run->opened.hashes_first : 1;
+    device->quantum = first_quantum(device->run);
     hash_device_state(device, device->paused ? RR_HASH_DEVICE_PAUSED : RR_HASH_DEVICE_RUNNING,
                       device->paused ? device->status.why : "");
 }

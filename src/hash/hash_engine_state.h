@@ -81,7 +81,7 @@ struct hash_device {
     struct rr_hash_device_status status;
     struct rr_fault fault; /* of the last start */
     struct hash_run *run;  /* NULL: closed */
-    bool first_start, start, tune, busy, paused, last_resort;
+    bool first_start, start, starting, tune, paused, last_resort;
     char paused_why[200];
     uint64_t start_at_us; /* UINT64_MAX: not by itself */
     uint64_t starts_done, tunes_done;

@@ -179,7 +179,8 @@ static bool by_cpu(struct hash_device *device, struct rr_hash_check *checks, siz
     bool good = device->backend->verify(dataset->state, checks, count, NULL) == RR_OK;
     (void)pthread_mutex_lock(&engine->lock);
     dataset->users--;
-    if (dataset->users == 0) {
+    bool kept = device->run != NULL && device->run->now == dataset && !device->tune;
+    if (dataset->users == 0 && !kept) {
         hash_stir(engine); /* somebody may wait to release it */
     }
     return good;

@@ -20,7 +20,8 @@ static uint64_t owes_since(const struct hash_run *run)
 static void watch_device(struct hash_device *device, uint64_t now)
 {
     uint64_t hang_us = device->engine->kit.times.hang_us;
-    struct hash_run *run = device->run;
+    /* The CPU does not hang: it may be busy with better things for long. */
+    struct hash_run *run = device->is_cpu ? NULL : device->run;
     uint64_t since_us = run != NULL ? owes_since(run) : 0;
     if (since_us != 0 && now > since_us && now - since_us >= hang_us) {
         char why[200];
@@ -47,13 +48,20 @@ void *hash_watch_body(void *argument)
 {
     struct rr_hash_engine *engine = argument;
     uint64_t every_us = engine->kit.times.hang_us / 4 + 1;
+    uint64_t looked_us = hash_now_us();
     (void)pthread_mutex_lock(&engine->lock);
     while (!engine->stopping) {
         uint64_t now = hash_now_us();
         uint64_t until_us = end_due(engine, now);
+        bool slept = now - looked_us > 2 * every_us; /* this process was stopped: nobody hung */
         for (uint32_t i = 0; i < engine->device_count; i++) {
+            struct hash_run *run = engine->devices[i].run;
+            if (slept && run != NULL) {
+                run->last_done_us = now;
+            }
             watch_device(&engine->devices[i], now);
         }
+        looked_us = now;
         hash_wait(engine, &engine->due, until_us < now + every_us ? until_us : now + every_us);
     }
     hash_thread_leaves(engine);

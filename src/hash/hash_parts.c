@@ -147,6 +147,8 @@ bool hash_job_forget(struct hash_job *job, uint32_t device, uint64_t life)
         free_part(job, part);
         any = true;
     }
-    find_best(job);
+    if (any) {
+        find_best(job);
+    }
     return any;
 }
