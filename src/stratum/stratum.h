@@ -86,4 +86,66 @@ void rr_stratum_server_stats(struct rr_stratum_server *server, struct rr_stratum
 /* Copies at most max workers, busiest first, and returns how many. Any thread. */
 size_t rr_stratum_server_workers(struct rr_stratum_server *server, struct rr_stratum_worker *out,
                                  size_t max);
+
+/* ---- client: this rig works for mining pools ------------------------------------------------- */
+#define RR_STRATUM_POOLS_MAX     16
+#define RR_STRATUM_EPOCH_UNKNOWN UINT32_MAX
+/* What a mining pool wants searched. */
+struct rr_stratum_job {
+    uint64_t number; /* rises; 0: none */
+    uint8_t header_hash[32];
+    uint8_t seed[32]; /* zeros when only the epoch is known */
+    bool seed_known;
+    uint32_t epoch;                    /* RR_STRATUM_EPOCH_UNKNOWN: go by the seed */
+    uint64_t height;                   /* 0: not told */
+    struct rr_u256 boundary;           /* the largest final that is a share; > 0 */
+    uint64_t nonce_start, nonce_count; /* the connection's range; count 0: to the end of 64 bits */
+};
+/* Least difficulty whose solutions are all within the boundary (> 0). */
+struct rr_u256 rr_stratum_difficulty(struct rr_u256 boundary);
+
+struct rr_stratum_client_options {
+    struct rr_loop *loop;
+    const char *urls[RR_STRATUM_POOLS_MAX]; /* in order of preference: see stratum_client.h */
+    uint32_t url_count;                     /* >= 1 */
+    const char *user, *password;            /* where an address has none */
+    const char *ca_path;                    /* authorities to trust; NULL: the machine's */
+    const char *fingerprint; /* SHA-256 of the one certificate to trust instead; NULL: none */
+    uint32_t response_ms, work_ms, return_ms; /* 100..3600000 */
+    /* The engine that has the dataset of this job ready, prepared or switched before it returns;
+     * NULL with a fault: it cannot be mined here. On the client's pool thread; may block. */
+    struct rr_hash_engine *(*engine)(void *ctx, const struct rr_stratum_job *job,
+                                     struct rr_fault *fault);
+    void *ctx;
+    uint32_t weight; /* of its jobs in the engine, 1..RR_HASH_WEIGHT_MAX */
+};
+struct rr_stratum_client;
+/* Connects by and by. Loop thread, also before the loop runs. Options are copied but for ctx.
+ * RR_ERR_USAGE (an address, a time), RR_ERR_NOTFOUND and RR_ERR_FORMAT (certificates). *out owned:
+ * stop. */
+enum rr_err rr_stratum_client_start(struct rr_stratum_client **out,
+                                    const struct rr_stratum_client_options *options,
+                                    struct rr_fault *fault) RR_MUST_USE;
+/* Loop thread, or after the loop returned; before the engine is freed. Waits for a quantum. NULL is
+ * fine. */
+void rr_stratum_client_stop(struct rr_stratum_client *client);
+
+struct rr_stratum_client_stats {
+    bool connected; /* work is in hand */
+    char pool[300]; /* host:port in use or being tried */
+    char dialect[32];
+    bool tls;
+    uint32_t pool_index;
+    char why[200];                      /* the last failure; empty: none yet */
+    uint64_t since_ms;                  /* of this connection's work */
+    uint64_t accepted, rejected, stale; /* answers to our shares; stale: not sent, or told so */
+    uint64_t unanswered;
+    uint64_t connections, failures, jobs;
+    uint64_t latency_us, latency_mean_us; /* of answers to shares: last, all */
+    uint64_t hashes;                      /* that the accepted shares stand for, saturated */
+    uint64_t job_height;
+    uint64_t job_difficulty; /* hashes for a share, saturated; 0: no job */
+};
+/* Any thread. */
+void rr_stratum_client_stats(struct rr_stratum_client *client, struct rr_stratum_client_stats *out);
 #endif
