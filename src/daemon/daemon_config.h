@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #ifndef RR_DAEMON_CONFIG_H
 #define RR_DAEMON_CONFIG_H
+#include "daemon/daemon_mining_pool.h"
 #include "daemon/daemon_stratum.h"
 #include "pay/pay.h"
 #include "transcode/transcode.h"
@@ -38,6 +39,7 @@ struct rig_config {
     uint32_t margin_blocks;
     struct stratum_settings stratum;
     enum rr_till_withholding withholding;
+    struct mining_pool_settings mining_pool;
 };
 /* Reads the file at path, or the built-in default when path is NULL. RR_ERR_FORMAT with
  * file:line:column, RR_ERR_NOTFOUND when the file is not there. Blocks. */

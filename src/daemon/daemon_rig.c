@@ -17,7 +17,7 @@
 
 const struct rr_hash_light *daemon_rig_light(const struct rr_rig *rig)
 {
-    return rig->engine != NULL ? rr_hash_engine_light(rig->engine) : rig->light;
+    return rig->light != NULL ? rig->light : rr_hash_engine_light(rig->engine);
 }
 
 bool daemon_rig_work(void *ctx, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
@@ -135,16 +135,21 @@ static struct rr_hash_params hash_params(const struct rr_rig *rig)
     return params;
 }
 
-/* One light cache serves the books and the engine, where there is one; its dataset, minutes on a
- * large network, is made beside the rest. */
+/* One light cache serves the books and the engine, unless there is none or it works for mining
+ * pools of other epochs; its dataset, minutes on a large network, is made beside the rest. */
 static enum rr_err open_hash(struct rr_rig *rig, struct rr_fault *fault)
 {
     struct rr_hash_params params = hash_params(rig);
-    if (!rig->config.mine) {
-        return rr_hash_light_new(&rig->light, &params, fault);
+    bool for_pools = rig->config.mining_pool.url_count > 0, engine = rig->config.mine || for_pools;
+    enum rr_err err = RR_OK;
+    if (!engine || (for_pools && rig->config.mining_pool.standard)) {
+        err = rr_hash_light_new(&rig->light, &params, fault);
+    }
+    if (err != RR_OK || !engine) {
+        return err;
     }
     char path[RR_PATH_BYTES];
-    enum rr_err err = rr_path(path, fault, "%s/tuning.txt", rig->data);
+    err = rr_path(path, fault, "%s/tuning.txt", rig->data);
     if (err != RR_OK) {
         return err;
     }
@@ -294,10 +299,11 @@ static enum rr_err open_all(struct rr_rig *rig, const struct rig_arguments *argu
         (err = daemon_devices_start(rig, fault)) != RR_OK ||
         (err = open_doors(rig, arguments, fault)) != RR_OK ||
         (err = daemon_stratum_start(&rig->stratum, rig, fault)) != RR_OK ||
+        (err = daemon_mining_pool_start(&rig->mining_pool, rig, fault)) != RR_OK ||
         (err = daemon_jobs_load(rig, fault)) != RR_OK) {
         return err;
     }
-    if (rig->engine != NULL) {
+    if (rig->engine != NULL && rig->mining_pool == NULL) { /* else the engine works for others */
         RR_CHECK(pthread_create(&rig->miner, NULL, daemon_miner_run, rig) == 0);
         rig->miner_runs = true;
     }
@@ -348,6 +354,7 @@ void daemon_rig_close(struct rr_rig *rig)
     if (rig->miner_runs) {
         pthread_join(rig->miner, NULL);
     }
+    daemon_mining_pool_stop(rig->mining_pool);
     daemon_stratum_stop(rig->stratum);
     rr_pool_free(rig->jobs_pool);
     if (rig->serve != NULL) {
@@ -357,6 +364,7 @@ void daemon_rig_close(struct rr_rig *rig)
     rr_hash_engine_stop(rig->engine); /* commands that wait for a device come back */
     rr_monitor_stop(rig->monitor);
     daemon_devices_stop(rig->devices);
+    daemon_mining_pool_free(rig->mining_pool);
     daemon_stratum_free(rig->stratum);
     rr_till_close(rig->till);
     rr_chain_close(rig->chain);

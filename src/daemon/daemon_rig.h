@@ -16,6 +16,7 @@
 
 struct daemon_devices;
 struct daemon_job;
+struct daemon_mining_pool;
 struct daemon_stratum;
 struct rr_rig {
     struct rig_config config;
@@ -35,7 +36,8 @@ struct rr_rig {
     struct rr_till *till;
     struct rr_serve *serve;
     struct rr_monitor *monitor;
-    struct daemon_stratum *stratum; /* NULL: off */
+    struct daemon_stratum *stratum;         /* NULL: off */
+    struct daemon_mining_pool *mining_pool; /* NULL: off; else the engine is its */
     struct rr_loop *loop;
     struct rr_pool *jobs_pool;   /* one thread: publishing jobs, one after the other */
     struct rr_pool *ledger_pool; /* one thread: settlements, snapshots */

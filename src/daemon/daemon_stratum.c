@@ -161,7 +161,7 @@ static enum rr_err verify(void *ctx, struct rr_hash_check *checks, size_t count,
                           struct rr_fault *fault)
 {
     struct rr_rig *rig = ((struct daemon_stratum *)ctx)->rig;
-    if (rig->engine != NULL) {
+    if (rig->light == NULL) { /* then the engine is there, and of our own epoch */
         return rr_hash_verify(rig->engine, checks, count, fault);
     }
     for (size_t i = 0; i < count; i++) {

@@ -400,6 +400,7 @@ json_t *daemon_view_status(struct rr_rig *rig)
     set(out, "chain", tip_json(rig));
     set(out, "hash", hash);
     set(out, "stratum", daemon_stratum_json(rig->stratum));
+    set(out, "mining_pool", daemon_mining_pool_json(rig->mining_pool));
     set(out, "store", daemon_view_store(rig));
     set(out, "serve", serve_json(rig));
     set(out, "pay", pay_json(rig));

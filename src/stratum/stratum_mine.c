@@ -10,16 +10,17 @@
 #define FOUND_MAX 256
 #define RATE_US   UINT64_C(60000000)
 
-RR_GAUGE(connected_gauge, "reelrig_mining_pool_connected", "1 while a mining pool gives work.")
-RR_GAUGE(latency_gauge, "reelrig_mining_pool_latency_us",
+RR_GAUGE(stratum_mine_connected_gauge, "reelrig_mining_pool_connected",
+         "1 while a mining pool gives work.")
+RR_GAUGE(stratum_mine_latency_gauge, "reelrig_mining_pool_latency_us",
          "Mean time from a share to the mining pool's answer.")
-RR_COUNTER(accepted_counter, "reelrig_mining_pool_shares_accepted_total",
+RR_COUNTER(stratum_mine_accepted_counter, "reelrig_mining_pool_shares_accepted_total",
            "Shares that the mining pool took.")
-RR_COUNTER(rejected_counter, "reelrig_mining_pool_shares_rejected_total",
+RR_COUNTER(stratum_mine_rejected_counter, "reelrig_mining_pool_shares_rejected_total",
            "Shares that the mining pool refused.")
-RR_COUNTER(stale_counter, "reelrig_mining_pool_shares_stale_total",
+RR_COUNTER(stratum_mine_stale_counter, "reelrig_mining_pool_shares_stale_total",
            "Shares that were too late for the mining pool.")
-RR_COUNTER(failures_counter, "reelrig_mining_pool_failures_total",
+RR_COUNTER(stratum_mine_failures_counter, "reelrig_mining_pool_failures_total",
            "Connections to mining pools that failed.")
 
 struct stream {
@@ -231,12 +232,12 @@ static void publish_sums(struct rr_stratum_client *client)
 {
     struct rr_stratum_client_stats stats;
     stratum_client_stats(client->core, &stats, now_us());
-    rr_gauge_set(&connected_gauge, stats.connected);
-    rr_gauge_set(&latency_gauge, stats.latency_mean_us);
-    rr_gauge_set(&accepted_counter, stats.accepted);
-    rr_gauge_set(&rejected_counter, stats.rejected);
-    rr_gauge_set(&stale_counter, stats.stale);
-    rr_gauge_set(&failures_counter, stats.failures);
+    rr_gauge_set(&stratum_mine_connected_gauge, stats.connected);
+    rr_gauge_set(&stratum_mine_latency_gauge, stats.latency_mean_us);
+    rr_gauge_set(&stratum_mine_accepted_counter, stats.accepted);
+    rr_gauge_set(&stratum_mine_rejected_counter, stats.rejected);
+    rr_gauge_set(&stratum_mine_stale_counter, stats.stale);
+    rr_gauge_set(&stratum_mine_failures_counter, stats.failures);
 }
 
 /* Does what the core wishes. Loop thread, under the lock. */

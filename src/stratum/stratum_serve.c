@@ -10,18 +10,26 @@
 #define TICK_MS    500
 #define UNSENT_MAX (1u << 20) /* a miner that reads nothing is let go */
 
-RR_GAUGE(connections_gauge, "reelrig_stratum_connections", "Miners connected to this rig.")
-RR_GAUGE(rate_gauge, "reelrig_stratum_hashes_per_second",
+RR_GAUGE(stratum_serve_connections_gauge, "reelrig_stratum_connections",
+         "Miners connected to this rig.")
+RR_GAUGE(stratum_serve_rate_gauge, "reelrig_stratum_hashes_per_second",
          "Rate of the connected miners by their accepted shares.")
-RR_GAUGE(push_gauge, "reelrig_stratum_push_us",
+RR_GAUGE(stratum_serve_push_gauge, "reelrig_stratum_push_us",
          "From new work to the last byte handed to the kernel, in microseconds.")
-RR_COUNTER(accepted_counter, "reelrig_stratum_shares_accepted_total", "Shares that held.")
-RR_COUNTER(stale_counter, "reelrig_stratum_shares_stale_total", "Shares that came too late.")
-RR_COUNTER(duplicate_counter, "reelrig_stratum_shares_duplicate_total", "Shares that came twice.")
-RR_COUNTER(rejected_counter, "reelrig_stratum_shares_rejected_total", "Shares that did not hold.")
-RR_COUNTER(blocks_counter, "reelrig_stratum_blocks_total", "Blocks solved by connected miners.")
-RR_COUNTER(bans_counter, "reelrig_stratum_bans_total", "Addresses shut out for flooding.")
-RR_COUNTER(errors_counter, "reelrig_stratum_bad_messages_total", "Messages that made no sense.")
+RR_COUNTER(stratum_serve_accepted_counter, "reelrig_stratum_shares_accepted_total",
+           "Shares that held.")
+RR_COUNTER(stratum_serve_stale_counter, "reelrig_stratum_shares_stale_total",
+           "Shares that came too late.")
+RR_COUNTER(stratum_serve_duplicate_counter, "reelrig_stratum_shares_duplicate_total",
+           "Shares that came twice.")
+RR_COUNTER(stratum_serve_rejected_counter, "reelrig_stratum_shares_rejected_total",
+           "Shares that did not hold.")
+RR_COUNTER(stratum_serve_blocks_counter, "reelrig_stratum_blocks_total",
+           "Blocks solved by connected miners.")
+RR_COUNTER(stratum_serve_bans_counter, "reelrig_stratum_bans_total",
+           "Addresses shut out for flooding.")
+RR_COUNTER(stratum_serve_errors_counter, "reelrig_stratum_bad_messages_total",
+           "Messages that made no sense.")
 
 struct link {
     struct rr_stratum_server *server;
@@ -94,16 +102,16 @@ static void publish_sums(struct rr_stratum_server *server)
 {
     struct rr_stratum_server_stats stats;
     stratum_server_stats(server->core, &stats, now_us());
-    rr_gauge_set(&connections_gauge, stats.connections);
-    rr_gauge_set(&rate_gauge, stats.rate);
-    rr_gauge_set(&push_gauge, server->push_us);
-    rr_gauge_set(&accepted_counter, stats.accepted);
-    rr_gauge_set(&stale_counter, stats.stale);
-    rr_gauge_set(&duplicate_counter, stats.duplicate);
-    rr_gauge_set(&rejected_counter, stats.rejected);
-    rr_gauge_set(&blocks_counter, stats.blocks);
-    rr_gauge_set(&bans_counter, stats.bans);
-    rr_gauge_set(&errors_counter, stats.errors);
+    rr_gauge_set(&stratum_serve_connections_gauge, stats.connections);
+    rr_gauge_set(&stratum_serve_rate_gauge, stats.rate);
+    rr_gauge_set(&stratum_serve_push_gauge, server->push_us);
+    rr_gauge_set(&stratum_serve_accepted_counter, stats.accepted);
+    rr_gauge_set(&stratum_serve_stale_counter, stats.stale);
+    rr_gauge_set(&stratum_serve_duplicate_counter, stats.duplicate);
+    rr_gauge_set(&stratum_serve_rejected_counter, stats.rejected);
+    rr_gauge_set(&stratum_serve_blocks_counter, stats.blocks);
+    rr_gauge_set(&stratum_serve_bans_counter, stats.bans);
+    rr_gauge_set(&stratum_serve_errors_counter, stats.errors);
 }
 
 /* ---- verification ------------------------------------------------------------------------ */

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define BURST_S 4 /* lines of so many seconds may come at once */
+#define BURST_S 4  /* lines of so many seconds may come at once, */
+#define OVER    16 /* and so many times as many beyond, before it is called a flood */
 
 struct stratum_server *stratum_server_new(const struct stratum_server_config *config)
 {
@@ -137,7 +138,8 @@ void stratum_server_drop(struct stratum_server *server, struct stratum_conn *con
     rr_free(conn);
 }
 
-/* One line's leave; false when the connection floods. */
+/* One line's leave. Without it shares are sent back unseen: a fast miner whose share difficulty is
+ * still too low does nothing bad. False when the connection floods. */
 static bool spend_token(const struct stratum_server *server, struct stratum_conn *conn,
                         uint64_t now_us)
 {
@@ -152,8 +154,12 @@ static bool spend_token(const struct stratum_server *server, struct stratum_conn
         conn->tokens_milli =
             conn->tokens_milli + gained < full ? conn->tokens_milli + gained : full;
     }
-    if (conn->tokens_milli < 1000) {
-        return false;
+    if (conn->tokens_milli == full) {
+        conn->over = 0;
+    }
+    conn->throttled = conn->tokens_milli < 1000;
+    if (conn->throttled) {
+        return ++conn->over <= full / 1000 * OVER;
     }
     conn->tokens_milli -= 1000;
     return true;

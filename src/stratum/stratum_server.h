@@ -12,6 +12,8 @@
 #define STRATUM_SHARES_MAX       1024  /* waiting for verification, all connections */
 #define STRATUM_CONN_SHARES_MAX  64    /* and of one */
 #define STRATUM_CONN_WORKERS_MAX 8
+#define STRATUM_VARIANT_BITS     3 /* of a job's name in 1.0.0 and 2.0.0 */
+#define STRATUM_VARIANTS         (1u << STRATUM_VARIANT_BITS)
 #define STRATUM_WORKERS_MAX      1024
 #define STRATUM_BANS_MAX         256
 #define STRATUM_OUTPUT_MAX       (256u << 10)
@@ -70,6 +72,8 @@ struct stratum_conn {
     const char *ending; /* not NULL: end it when the output is sent */
     uint64_t opened_us, heard_us;
     uint64_t tokens_milli, tokens_us; /* lines it may still send */
+    uint64_t over;                    /* lines beyond its leave, since it last had all of it */
+    bool throttled;
     uint32_t errors, shares_waiting;
     uint32_t good, bad;  /* of its recent shares; halved together */
     uint64_t difficulty; /* for its next job; 0: by the work */
@@ -80,7 +84,8 @@ struct stratum_conn {
     uint32_t window_shares;
     struct {
         uint32_t number;
-        uint64_t difficulty;
+        uint32_t variants; /* how often it was told, each time with another difficulty */
+        uint64_t difficulty[STRATUM_VARIANTS];
     } jobs[STRATUM_JOBS_KEPT]; /* by number % kept */
 };
 
@@ -174,13 +179,21 @@ struct stratum_job *stratum_job_newest(struct stratum_server *server);
 struct stratum_job *stratum_job_numbered(struct stratum_server *server, uint32_t number);
 struct stratum_job *stratum_job_of_header(struct stratum_server *server, const uint8_t header[32]);
 void stratum_job_clear(struct stratum_job *job);
-/* Difficulty of the connection's shares for the job: fixed when the job is first told. */
+/* Difficulty of the connection's shares for the job as it is told now. */
 uint64_t stratum_share_difficulty(struct stratum_conn *conn, const struct stratum_job *job);
-/* Takes a share in; other than STRATUM_ACCEPTED it is refused (and counted) at once. mix may be
- * NULL. */
+/* Which telling of the job that is. */
+uint32_t stratum_share_variant(const struct stratum_conn *conn, const struct stratum_job *job);
+/* What a miner sent in. */
+struct stratum_entry {
+    struct stratum_job *job; /* NULL: there is none of that name */
+    uint32_t variant, worker;
+    const char *id;
+    uint64_t nonce;
+    const uint8_t *mix; /* NULL: it sent none */
+};
+/* Takes a share in; other than STRATUM_ACCEPTED it is refused (and counted) at once. */
 enum stratum_refusal stratum_share_add(struct stratum_server *server, struct stratum_conn *conn,
-                                       struct stratum_job *job, uint32_t worker, const char *id,
-                                       uint64_t nonce, const uint8_t *mix, uint64_t now_us);
+                                       const struct stratum_entry *entry, uint64_t now_us);
 /* Counts a refused share against its worker (NO_WORKER: none) and the connection. */
 void stratum_share_refused(struct stratum_server *server, struct stratum_conn *conn,
                            uint32_t worker, enum stratum_refusal why, uint64_t now_us);

@@ -104,10 +104,37 @@ uint64_t stratum_share_difficulty(struct stratum_conn *conn, const struct stratu
             conn->difficulty = block / AUTO_PART > 0 ? block / AUTO_PART : 1;
         }
         conn->jobs[place].number = job->number;
+        conn->jobs[place].variants = 1;
         /* A share may not be harder to find than the block. */
-        conn->jobs[place].difficulty = conn->difficulty < block ? conn->difficulty : block;
+        conn->jobs[place].difficulty[0] = conn->difficulty < block ? conn->difficulty : block;
     }
-    return conn->jobs[place].difficulty;
+    return conn->jobs[place].difficulty[conn->jobs[place].variants - 1];
+}
+
+uint32_t stratum_share_variant(const struct stratum_conn *conn, const struct stratum_job *job)
+{
+    uint32_t place = job->number % STRATUM_JOBS_KEPT;
+    return conn->jobs[place].number == job->number ? conn->jobs[place].variants - 1 : 0;
+}
+
+/* Tells the job again, under another name and with a higher difficulty: a fast miner would drown us
+ * in shares until the next one. The classic dialects know a job by its header and would not listen.
+ */
+static void tell_again(struct stratum_server *server, struct stratum_conn *conn)
+{
+    const struct stratum_job *job = stratum_job_newest(server);
+    if (job == NULL || (conn->dialect != STRATUM_V1 && conn->dialect != STRATUM_V2)) {
+        return;
+    }
+    uint32_t place = job->number % STRATUM_JOBS_KEPT;
+    uint64_t present = stratum_share_difficulty(conn, job);
+    uint64_t block = rr_u256_saturate_u64(job->work.difficulty);
+    uint64_t want = conn->difficulty < block ? conn->difficulty : block;
+    if (want / 2 < present || conn->jobs[place].variants == STRATUM_VARIANTS) {
+        return;
+    }
+    conn->jobs[place].difficulty[conn->jobs[place].variants++] = want;
+    stratum_talk_work(server, conn, false);
 }
 
 void stratum_share_refused(struct stratum_server *server, struct stratum_conn *conn,
@@ -137,23 +164,25 @@ void stratum_share_refused(struct stratum_server *server, struct stratum_conn *c
 }
 
 enum stratum_refusal stratum_share_add(struct stratum_server *server, struct stratum_conn *conn,
-                                       struct stratum_job *job, uint32_t worker, const char *id,
-                                       uint64_t nonce, const uint8_t *mix, uint64_t now_us)
+                                       const struct stratum_entry *entry, uint64_t now_us)
 {
     enum stratum_refusal refusal = STRATUM_ACCEPTED;
+    struct stratum_job *job = entry->job;
     const struct stratum_job *newest = stratum_job_newest(server);
-    if (job == NULL) {
-        refusal = STRATUM_NO_JOB;
+    uint32_t place = job != NULL ? job->number % STRATUM_JOBS_KEPT : 0;
+    if (job == NULL || newest == NULL || conn->jobs[place].number != job->number ||
+        entry->variant >= conn->jobs[place].variants) {
+        refusal = STRATUM_NO_JOB; /* also: one that this connection never heard of */
     } else if (job->work.height != newest->work.height) {
         refusal = STRATUM_STALE;
-    } else if (server->shares_count == STRATUM_SHARES_MAX ||
+    } else if (conn->throttled || server->shares_count == STRATUM_SHARES_MAX ||
                conn->shares_waiting == STRATUM_CONN_SHARES_MAX) {
         refusal = STRATUM_BUSY;
     } else {
-        refusal = note_nonce(job, nonce);
+        refusal = note_nonce(job, entry->nonce);
     }
     if (refusal != STRATUM_ACCEPTED) {
-        stratum_share_refused(server, conn, worker, refusal, now_us);
+        stratum_share_refused(server, conn, entry->worker, refusal, now_us);
         return refusal;
     }
     uint32_t at = (server->shares_first + server->shares_count) % STRATUM_SHARES_MAX;
@@ -161,16 +190,16 @@ enum stratum_refusal stratum_share_add(struct stratum_server *server, struct str
     *share = (struct stratum_share){.work_id = job->work.id,
                                     .height = job->work.height,
                                     .block_difficulty = job->work.difficulty,
-                                    .difficulty = stratum_share_difficulty(conn, job),
+                                    .difficulty = conn->jobs[place].difficulty[entry->variant],
                                     .conn_id = conn->id,
-                                    .worker = worker,
-                                    .has_mix = mix != NULL};
-    share->check.nonce = nonce;
-    memcpy(share->worker_name, server->workers[worker].sums.name, sizeof share->worker_name);
+                                    .worker = entry->worker,
+                                    .has_mix = entry->mix != NULL};
+    share->check.nonce = entry->nonce;
+    memcpy(share->worker_name, server->workers[entry->worker].sums.name, sizeof share->worker_name);
     memcpy(share->check.header_hash, job->work.header_hash, 32);
-    memcpy(share->id, id, strlen(id) + 1);
-    if (mix != NULL) {
-        memcpy(share->mix, mix, 32);
+    memcpy(share->id, entry->id, strlen(entry->id) + 1);
+    if (entry->mix != NULL) {
+        memcpy(share->mix, entry->mix, 32);
     }
     server->shares_count++;
     conn->shares_waiting++;
@@ -293,4 +322,5 @@ void stratum_share_window(struct stratum_server *server, struct stratum_conn *co
     conn->window_us = now_us;
     conn->window_hashes = 0;
     conn->window_shares = 0;
+    tell_again(server, conn);
 }

@@ -149,6 +149,13 @@ static void say_classic_work(struct stratum_conn *conn, const char *id,
         id, header, seed, boundary, (unsigned long long)job->work.height);
 }
 
+/* Number of the job and of its telling. */
+static unsigned long long name_of(const struct stratum_conn *conn, const struct stratum_job *job)
+{
+    return (unsigned long long)job->number << STRATUM_VARIANT_BITS |
+           stratum_share_variant(conn, job);
+}
+
 void stratum_talk_work(struct stratum_server *server, struct stratum_conn *conn, bool clean)
 {
     const struct stratum_job *job = stratum_job_newest(server);
@@ -178,15 +185,15 @@ void stratum_talk_work(struct stratum_server *server, struct stratum_conn *conn,
                 stratum_v1_of_hashes(difficulty));
         }
         say(conn,
-            "{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"%08x\",\"%s\",\"%s\",%s]}",
-            job->number, seed, header, clean ? "true" : "false");
+            "{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"%08llx\",\"%s\",\"%s\",%s]}",
+            name_of(conn, job), seed, header, clean ? "true" : "false");
         break;
     case STRATUM_V2:
         if (conn->told != difficulty || conn->told_epoch != job->work.epoch) {
             say_set(conn, job, difficulty);
         }
-        say(conn, "{\"method\":\"mining.notify\",\"params\":[\"%x\",\"%llx\",\"%s\",\"%d\"]}",
-            job->number, (unsigned long long)job->work.height, header, clean);
+        say(conn, "{\"method\":\"mining.notify\",\"params\":[\"%llx\",\"%llx\",\"%s\",\"%d\"]}",
+            name_of(conn, job), (unsigned long long)job->work.height, header, clean);
         break;
     }
     conn->told = difficulty;
@@ -344,11 +351,9 @@ static void subscribe(struct talk *talk)
 
 /* ---- shares ------------------------------------------------------------------------------ */
 
-static void add_share(struct talk *talk, struct stratum_job *job, uint32_t worker, uint64_t nonce,
-                      const uint8_t *mix)
+static void add_share(struct talk *talk, const struct stratum_entry *entry)
 {
-    enum stratum_refusal refusal = stratum_share_add(talk->server, talk->conn, job, worker,
-                                                     talk->id, nonce, mix, talk->now_us);
+    enum stratum_refusal refusal = stratum_share_add(talk->server, talk->conn, entry, talk->now_us);
     if (refusal != STRATUM_ACCEPTED) {
         stratum_talk_refuse(talk->conn, talk->id, refusal);
     }
@@ -373,8 +378,12 @@ static void submit_whole(struct talk *talk, size_t at, uint32_t worker)
         bad(talk, STRATUM_SYNTAX);
         return;
     }
-    add_share(talk, stratum_job_of_header(talk->server, header), worker, nonce,
-              mix_text != NULL ? mix : NULL);
+    struct stratum_entry entry = {.job = stratum_job_of_header(talk->server, header),
+                                  .worker = worker,
+                                  .id = talk->id,
+                                  .nonce = nonce,
+                                  .mix = mix_text != NULL ? mix : NULL};
+    add_share(talk, &entry);
 }
 
 static void submit_work(struct talk *talk)
@@ -406,24 +415,26 @@ static void submit(struct talk *talk)
 {
     bool v2 = talk->conn->dialect == STRATUM_V2;
     const char *name = stratum_param_text(talk->params, v2 ? 2 : 0);
-    uint32_t worker = v2 ? worker_of_token(talk, name) : worker_of_name(talk, name);
-    if (worker == STRATUM_NO_WORKER) {
+    struct stratum_entry entry = {
+        .worker = v2 ? worker_of_token(talk, name) : worker_of_name(talk, name), .id = talk->id};
+    if (entry.worker == STRATUM_NO_WORKER) {
         no_worker(talk);
         return;
     }
     if (talk->conn->dialect == STRATUM_PLAIN) {
-        submit_whole(talk, 2, worker);
+        submit_whole(talk, 2, entry.worker);
         return;
     }
-    uint64_t number, nonce;
-    if (!stratum_read_u64(&number, stratum_param_text(talk->params, v2 ? 0 : 1)) ||
-        !read_rest(talk, &nonce, stratum_param_text(talk->params, v2 ? 1 : 2))) {
+    uint64_t told;
+    if (!stratum_read_u64(&told, stratum_param_text(talk->params, v2 ? 0 : 1)) ||
+        !read_rest(talk, &entry.nonce, stratum_param_text(talk->params, v2 ? 1 : 2))) {
         bad(talk, STRATUM_SYNTAX);
         return;
     }
-    add_share(talk,
-              number <= UINT32_MAX ? stratum_job_numbered(talk->server, (uint32_t)number) : NULL,
-              worker, nonce, NULL);
+    uint64_t number = told >> STRATUM_VARIANT_BITS;
+    entry.variant = (uint32_t)told % STRATUM_VARIANTS;
+    entry.job = number <= UINT32_MAX ? stratum_job_numbered(talk->server, (uint32_t)number) : NULL;
+    add_share(talk, &entry);
 }
 
 /* ---- the rest ---------------------------------------------------------------------------- */

@@ -69,4 +69,37 @@ def mines_blocks(dialect):
     return test
 
 
-run_tests([mines_blocks(d) for d in ("classic", "plain", "1.0.0", "2.0.0")])
+def pool_config(*urls, more=""):
+    listed = ", ".join(f'"{url}"' for url in urls)
+    return (f'[mine]\nthreads = 1\nshare_percent = 100\n[mining_pool]\nurls = [{listed}]\nuser = "rig.b"\n'
+            f'response_s = 5\nreturn_s = 1\n{more}')
+
+
+def pool_of(rig):
+    return rig.call("status")["mining_pool"]
+
+
+def works(dialect, connected):
+    def test():
+        with open_rig(config=STRATUM.replace("= 40", "= 20000"), difficulty=400000) as server, \
+                open_rig(config=pool_config(), difficulty=400000) as rig:
+            server.start()
+            url = f"stratum{connected}+tcp://rig.b:secret@localhost:{stratum_of(server)['port']}"
+            rig.config.write_text(rig.config.read_text().replace("urls = []", f'urls = ["{url}"]'))
+            rig.start()
+            server.until("status", lambda s: s["chain"]["height"] >= 2 and s["stratum"]["accepted"] >= 8, timeout=120)
+            seen = rig.until("status", lambda s: s["mining_pool"]["accepted"] >= 8)["mining_pool"]
+            assert seen["connected"] and seen["dialect"] == dialect and seen["rejected"] == 0, seen
+            assert seen["latency_mean_us"] > 0, seen
+            assert rig.call("status")["chain"]["height"] == 0, "it mines no block of its own meanwhile"
+            worker = stratum_of(server)["workers"][0]
+            assert worker["worker"] == "rig.b" and worker["blocks"] >= 2 and worker["rejected"] == 0, worker
+            print(f"      {seen['accepted']} shares taken, {seen['stale']} stale, mean answer {seen['latency_mean_us']} us")
+            assert rig.stop() < 5 and server.stop() < 5
+    test.__doc__ = f"a rig works for another rig's mining pool in {dialect}"
+    return test
+
+
+miners = [mines_blocks(d) for d in ("classic", "plain", "1.0.0", "2.0.0")]
+clients = [works("EthereumStratum/2.0.0", ""), works("EthereumStratum/1.0.0", "2"), works("classic", "1"), works("plain", "0")]
+run_tests(miners + clients)
