@@ -10,6 +10,7 @@
 #define DIALECT_PAUSE_US UINT64_C(50000) /* between the dialects of one pool */
 #define CONNECT_US       UINT64_C(10000000)
 #define NOOP_US          UINT64_C(60000000) /* 2.0.0: so that the pool does not think us dead */
+#define WIDE_BITS        40
 #define FREE_BITS        56 /* without an extranonce: searched from a random point */
 
 struct stratum_client *stratum_client_new(const struct stratum_client_config *config,
@@ -257,8 +258,12 @@ static void set_range(struct stratum_client *client, struct rr_stratum_job *job)
         job->nonce_count = UINT64_C(1) << FREE_BITS;
     } else {
         unsigned bits = 64 - 4 * digits; /* at most 6 bytes are the pool's */
-        job->nonce_start = client->prefix << bits;
-        job->nonce_count = UINT64_C(1) << bits;
+        /* Not at its start, where room allows: the same header told again, with another boundary,
+         * would give the same nonces again. */
+        uint64_t skip =
+            bits >= WIDE_BITS ? rr_prng_below(&client->prng, UINT64_C(1) << (bits - 1)) : 0;
+        job->nonce_start = (client->prefix << bits) + skip;
+        job->nonce_count = (UINT64_C(1) << bits) - skip;
     }
 }
 
