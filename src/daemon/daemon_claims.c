@@ -108,7 +108,7 @@ static bool work_many(void *ctx, struct rr_proof_work *works, size_t count)
         memcpy(checks[i].header_hash, works[i].header_hash, 32);
         checks[i].nonce = works[i].nonce;
     }
-    bool done = rig->engine != NULL && rr_hash_verify(rig->engine, checks, count, &fault) == RR_OK;
+    bool done = rig->light == NULL && rr_hash_verify(rig->engine, checks, count, &fault) == RR_OK;
     for (size_t i = 0; i < count; i++) {
         if (!done) {
             rr_hash_light_compute(rig->light, checks[i].header_hash, checks[i].nonce, checks[i].mix,

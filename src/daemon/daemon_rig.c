@@ -38,7 +38,7 @@ bool daemon_rig_work_many(void *ctx, struct rr_proof_work *works, size_t count)
         memcpy(checks[i].header_hash, works[i].header_hash, 32);
         checks[i].nonce = works[i].nonce;
     }
-    if (rig->engine != NULL &&
+    if (rig->light == NULL && /* else there is none, or it is of another epoch */
         (err = rr_hash_verify(rig->engine, checks, count, &fault)) != RR_OK) {
         rr_log_fault(RR_LOG_WARN, "pay", &fault);
     }
