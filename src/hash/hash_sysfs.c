@@ -259,8 +259,7 @@ static void read_sysfs(void *sensors, struct rr_hash_sample *out,
         read_pci(sensors, out, device->pci);
     }
     if (!rr_hash_sample_has(out, RR_HASH_READING_TEMPERATURE)) {
-        (void)snprintf(out->trouble, sizeof(out->trouble), "the kernel shows no temperature of %s",
-                       device->id);
+        (void)snprintf(out->trouble, sizeof(out->trouble), "the kernel shows no temperature");
     }
 }
 

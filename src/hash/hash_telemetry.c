@@ -317,8 +317,7 @@ void rr_hash_telemetry_read(struct rr_hash_telemetry *telemetry, struct rr_hash_
         merge(&sample, &more);
     }
     if (sample.known == 0 && sample.trouble[0] == '\0') {
-        (void)snprintf(sample.trouble, sizeof(sample.trouble), "no sensor answers for %s",
-                       device->id);
+        (void)snprintf(sample.trouble, sizeof(sample.trouble), "no sensor answers");
     }
     *out = sample;
     (void)pthread_mutex_unlock(&telemetry->lock);

@@ -58,13 +58,10 @@ function showChart(s) {
 const known = (value, scale, unit, digits = 0) => (value === null ? 'unknown' : `${(value / scale).toFixed(digits)} ${unit}`);
 
 function deviceRow(d) {
+  const why = [d.variant, d.why, d.state === 'off' ? '' : d.sensors.trouble].filter((text) => text).join('; ');
   const tr = row(d.id, d.state, `${d.hashes_per_s} H/s`, known(d.sensors.temperature_mc, 1000, '°C', 1),
-    known(d.sensors.power_mw, 1000, 'W'), d.accepted, d.rejected + d.failed_checks);
+    known(d.sensors.power_mw, 1000, 'W'), d.accepted, d.rejected + d.failed_checks, why);
   tr.title = `${d.name} ${d.driver}`.trim();
-  const why = [d.variant, d.why, d.sensors.trouble].filter((text) => text).join('; ');
-  if (why) {
-    tr.firstChild.append(element('div', why, 'note why'));
-  }
   return tr;
 }
 
