@@ -132,6 +132,7 @@ static bool judge(struct rr_till *till, struct pay_viewer *viewer,
         atomic_store(&viewer->dropped_until, tip_height + till->options.genesis->window_blocks);
         viewer->served_count = 0; /* comes back with a clean sheet */
         viewer->served_next = 0;
+        viewer->open_count = 0;
         viewer->reported = false;
     }
     return news;
