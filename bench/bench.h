@@ -12,8 +12,11 @@ enum rr_err rr_bench_pay(struct rr_buf *out, bool json) RR_MUST_USE;
 /* Shards coded, hashed, written, read degraded and repaired, against ISA-L, memcpy and fdatasync.
  */
 enum rr_err rr_bench_erasure(struct rr_buf *out, bool json) RR_MUST_USE;
-/* The plain law of the hash on one core against random reads of the same dataset. */
-enum rr_err rr_bench_hash(struct rr_buf *out, bool json) RR_MUST_USE;
+/* Every variant of the hash that this processor runs, on one and two threads, against random reads
+ * of the same memory, the plain law, and, where peer (path of a shim, see peer_ethash/) is not
+ * NULL, another library. Takes 1.2 to 5.3 GiB of memory and up to a minute. RR_ERR_DAMAGED when one
+ * does not make what the law makes, RR_ERR_USAGE for a peer that is none, RR_ERR_MEMORY. */
+enum rr_err rr_bench_hash(struct rr_buf *out, bool json, const char *peer) RR_MUST_USE;
 /* A 720/480/360 ladder of `clip` against one ffmpeg process with the same encoder settings, in
  * turns. clip NULL: a clip that ffmpeg makes. RR_ERR_STATE without ffmpeg or reelrig-worker. */
 enum rr_err rr_bench_transcode(struct rr_buf *out, bool json, const char *clip) RR_MUST_USE;

@@ -57,38 +57,75 @@ static void machine(char *out, size_t bytes)
     }
 }
 
+/* Median of ours over another's, pair by pair, with least and greatest; 0 when there is none. */
+static void ratio_to(double out[3], const struct bench_row *row, const double *other)
+{
+    double ratios[BENCH_RUNS];
+    for (uint32_t i = 0; i < row->runs; i++) {
+        ratios[i] = other[i] > 0 ? row->ours[i] / other[i] : 0;
+    }
+    spread(out, ratios, row->runs);
+}
+
+static void write_text(struct rr_buf *out, const struct bench_row *row, double ratio[3][3],
+                       const double ours[3], const double limit[3])
+{
+    rr_buf_format(out, "  %-22s %-6s %14.4g %-10s", row->name, row->variant, ours[0], row->unit);
+    if (row->threads > 1) {
+        rr_buf_format(out, "  %u threads", (unsigned)row->threads);
+    }
+    if (row->limit_name != NULL) {
+        rr_buf_format(out, "  %.3f of %s (%.4g; %.3f..%.3f)", ratio[0][0], row->limit_name,
+                      limit[0], ratio[0][1], ratio[0][2]);
+    }
+    if (ratio[1][0] > 0) {
+        rr_buf_format(out, "  %.2fx the law", ratio[1][0]);
+    }
+    if (ratio[2][0] > 0) {
+        rr_buf_format(out, "  %.2fx the peer", ratio[2][0]);
+    }
+    if (row->what != NULL) {
+        rr_buf_format(out, "  %s", row->what);
+    }
+    rr_buf_format(out, "\n");
+}
+
 static void write_row(struct rr_buf *out, bool json, const struct bench_row *row, bool first)
 {
-    double ours[3], limit[3] = {0}, ratio[3] = {0}, ratios[BENCH_RUNS];
+    double ours[3], limit[3] = {0}, ratio[3][3] = {{0}};
     spread(ours, row->ours, row->runs);
     if (row->limit_name != NULL) {
-        for (uint32_t i = 0; i < row->runs; i++) {
-            ratios[i] = row->ours[i] / row->limit[i];
-        }
         spread(limit, row->limit, row->runs);
-        spread(ratio, ratios, row->runs);
+        ratio_to(ratio[0], row, row->limit);
     }
+    ratio_to(ratio[1], row, row->ref);
+    ratio_to(ratio[2], row, row->peer);
     if (!json) {
-        rr_buf_format(out, "  %-22s %-6s %14.4g %-10s", row->name, row->variant, ours[0],
-                      row->unit);
-        if (row->limit_name != NULL) {
-            rr_buf_format(out, "  %.3f of %s (%.4g; %.3f..%.3f)", ratio[0], row->limit_name,
-                          limit[0], ratio[1], ratio[2]);
-        }
-        rr_buf_format(out, "\n");
+        write_text(out, row, ratio, ours, limit);
         return;
     }
     rr_buf_format(out,
-                  "%s{\"name\":\"%s\",\"variant\":\"%s\",\"device\":\"cpu\",\"threads\":1,\"unit\":"
+                  "%s{\"name\":\"%s\",\"variant\":\"%s\",\"device\":\"%s\",\"threads\":%u,\"unit\":"
                   "\"%s\",\"runs\":%u,"
                   "\"per_s\":%.6g,\"min\":%.6g,\"max\":%.6g",
-                  first ? "" : ",", row->name, row->variant, row->unit, (unsigned)row->runs,
+                  first ? "" : ",", row->name, row->variant,
+                  row->device != NULL ? row->device : "cpu",
+                  (unsigned)(row->threads > 0 ? row->threads : 1), row->unit, (unsigned)row->runs,
                   ours[0], ours[1], ours[2]);
     if (row->limit_name != NULL) {
         rr_buf_format(out,
                       ",\"limit\":\"%s\",\"limit_per_s\":%.6g,\"ratio_limit\":%.4f,\"ratio_min\":%."
                       "4f,\"ratio_max\":%.4f",
-                      row->limit_name, limit[0], ratio[0], ratio[1], ratio[2]);
+                      row->limit_name, limit[0], ratio[0][0], ratio[0][1], ratio[0][2]);
+    }
+    if (ratio[1][0] > 0) {
+        rr_buf_format(out, ",\"ratio_ref\":%.3f", ratio[1][0]);
+    }
+    if (ratio[2][0] > 0) {
+        rr_buf_format(out, ",\"ratio_peer\":%.3f", ratio[2][0]);
+    }
+    if (row->what != NULL) {
+        rr_buf_format(out, ",\"what\":\"%s\"", row->what);
     }
     rr_buf_format(out, "}");
 }

@@ -10,7 +10,6 @@ static const struct {
     enum rr_err (*run)(struct rr_buf *out, bool json);
 } benches[] = {
     {"erasure", rr_bench_erasure},
-    {"hash", rr_bench_hash},
     {"pay", rr_bench_pay},
 };
 
@@ -25,16 +24,20 @@ static int report(enum rr_err err, struct rr_buf *out, bool json)
 
 int cli_bench(int argc, char **argv)
 {
-    const char *name = NULL, *clip = NULL;
+    const char *name = NULL, *clip = NULL, *peer = NULL;
     bool json = false;
     size_t count;
     struct rr_buf out = {0};
-    const struct cli_option options[] = {{"json", NULL, &json}, {"clip", &clip, NULL}};
+    const struct cli_option options[] = {
+        {"json", NULL, &json}, {"clip", &clip, NULL}, {"peer", &peer, NULL}};
     if (!cli_options(argc, argv, options, RR_COUNT(options), &name, 1, &count) || count != 1) {
         return cli_usage(argv[0]);
     }
     if (strcmp(name, "transcode") == 0) {
         return report(rr_bench_transcode(&out, json, clip), &out, json);
+    }
+    if (strcmp(name, "hash") == 0) {
+        return report(rr_bench_hash(&out, json, peer), &out, json);
     }
     for (size_t i = 0; i < RR_COUNT(benches); i++) {
         if (strcmp(benches[i].name, name) == 0) {

@@ -50,7 +50,8 @@ const struct cli_verb cli_verbs[] = {
      "ethash --block N --header HEX --nonce HEX [--difficulty D] | size --epoch N | seed --epoch N "
      "| item --epoch N --index I  [--backend law|cpu|avx2|avx512|cuda|opencl|ID] [--json]",
      "Ethash by hand, without a rig", cli_hash},
-    {"bench", "hash|transcode|erasure|pay [--json]", "figures beside their limits", cli_bench},
+    {"bench", "hash|transcode|erasure|pay [--json] [--peer LIB]", "figures beside their limits",
+     cli_bench},
     {"road", "VIDEO [--once] [--data FOLDER] [--web FOLDER]",
      "the main job from end to end on a rig of its own", cli_road},
     {NULL, NULL, NULL, NULL},
