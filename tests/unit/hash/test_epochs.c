@@ -258,32 +258,63 @@ static void epochs_are_switched_under_load_without_a_wrong_answer(void **state)
 
 /* ---- the light start ---------------------------------------------------------------------------
  */
+static atomic_bool whole_gate; /* closed: whole datasets wait for it, or for their cancelling */
+static atomic_uint whole_asked;
+
+static enum rr_err gated_prepare(void **epoch, void *device, const struct hash_setup *setup,
+                                 struct rr_fault *fault)
+{
+    atomic_fetch_add(&whole_asked, setup->dataset_bytes_max > 0);
+    while (setup->dataset_bytes_max > 0 && atomic_load(&whole_gate)) {
+        if (atomic_load(setup->cancel)) {
+            return rr_fail(fault, RR_ERR_CANCELLED, "given up, as the engine asked");
+        }
+        wait_ms(1);
+    }
+    return hash_backend_cpu.prepare(epoch, device, setup, fault);
+}
+
 static void an_engine_searches_light_until_its_dataset_is_there(void **state)
 {
     (void)state;
-    /* Large enough that the CPU is seen in both states. */
-    const struct rr_hash_params large = {
-        .cache_items = 67, .dataset_items = 400009, .seed = {1, 2, 3}};
+    struct hash_backend gated = hash_backend_cpu;
+    const struct hash_backend *backends[] = {&gated};
+    gated.prepare = gated_prepare;
+    struct hash_kit kit = double_kit();
+    kit.backends = backends;
+    kit.count = 1;
     struct rr_hash_engine *engine = NULL;
     struct rr_hash_options options = {
-        .threads = 1, .dataset_bytes_max = WHOLE, .light_first = true, .devices = "cpu"};
-    assert_int_equal(rr_hash_engine_new(&engine, &large, &options, NULL), RR_OK);
+        .threads = 1, .dataset_bytes_max = WHOLE, .light_first = true};
+    atomic_store(&whole_gate, true);
+    assert_int_equal(hash_engine_new_with(&engine, &kit, &small, &options, NULL), RR_OK);
     const char *first = rr_hash_engine_text(engine);
-    assert_non_null(strstr(first, "light"));
+    assert_non_null(strstr(first, "cpu, light"));
     struct rr_hash_job job = make_job(RR_HASH_TARGET, 2, 0, 0); /* not stale by the upgrade */
     struct outcome outcome = {0};
     uint64_t id = submit(engine, &job, &outcome);
-    for (int i = 0; i < 120000 && strstr(rr_hash_engine_text(engine), "dataset") == NULL; i++) {
+    await_count(&whole_asked, 1);
+    expect_search(engine, &small, 7);
+    atomic_store(&whole_gate, false);
+    for (int i = 0; i < 60000 && strstr(rr_hash_engine_text(engine), "dataset") == NULL; i++) {
         wait_ms(1);
     }
-    assert_non_null(strstr(rr_hash_engine_text(engine), "dataset"));
+    assert_non_null(strstr(rr_hash_engine_text(engine), "cpu, dataset"));
     assert_non_null(strstr(first, "light")); /* still readable, still what it was */
+    expect_search(engine, &small, 8);
     assert_int_equal(atomic_load(&outcome.calls), 0);
-    assert_true(rr_hash_cancel(engine, id));
+    assert_int_equal(rr_hash_engine_switch(engine, &other, NULL), RR_OK); /* light, then whole */
+    expect_search(engine, &other, 9);
+    await(&outcome);
+    assert_int_equal(outcome.result.end, RR_HASH_STALE);
+    assert_false(rr_hash_cancel(engine, id));
     rr_hash_engine_free(engine);
 
-    /* Freed while the dataset is being made: the build gives up. */
-    assert_int_equal(rr_hash_engine_new(&engine, &large, &options, NULL), RR_OK);
+    /* Freed while the dataset is being made: the build is given up. */
+    atomic_store(&whole_gate, true);
+    unsigned asked = atomic_load(&whole_asked);
+    assert_int_equal(hash_engine_new_with(&engine, &kit, &small, &options, NULL), RR_OK);
+    await_count(&whole_asked, asked + 1);
     rr_hash_engine_free(engine);
 }
 
