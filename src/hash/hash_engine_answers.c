@@ -83,8 +83,8 @@ static bool search_again(struct rr_hash_engine *engine, struct hash_job *job)
 static void confirm(struct batch *batch)
 {
     struct rr_hash_check checks[BATCH];
-    const struct hash_job *of[BATCH];
-    struct rr_hash_result *into[BATCH];
+    const struct hash_job *of[BATCH] = {NULL};
+    struct rr_hash_result *into[BATCH] = {NULL};
     size_t count = 0;
     uint64_t start_us = hash_now_us();
     for (size_t i = 0; i < batch->count; i++) {
@@ -176,26 +176,24 @@ static void check(struct rr_hash_engine *engine, struct batch *batch)
     struct batch open = *batch;
     batch->count = 0;
     while (open.count > 0) {
-        struct batch rest;
-        rest.count = 0;
-        for (size_t i = 0; i < open.count; i++) {
+        size_t count = open.count;
+        for (size_t i = 0; i < count; i++) {
             open.results[i] =
                 (struct rr_hash_result){.job_id = open.jobs[i]->id, .hashes = open.jobs[i]->hashes};
         }
         (void)pthread_mutex_unlock(&engine->lock);
         confirm(&open);
         (void)pthread_mutex_lock(&engine->lock);
-        for (size_t i = 0; i < open.count; i++) {
+        open.count = 0;
+        for (size_t i = 0; i < count; i++) {
             bool again = false;
             if (!settled(engine, open.jobs[i], &open.results[i], &again)) {
-                rest.jobs[rest.count++] = open.jobs[i];
+                open.jobs[open.count++] = open.jobs[i];
             } else if (!again) {
                 batch->jobs[batch->count] = open.jobs[i];
                 batch->results[batch->count++] = open.results[i];
             }
         }
-        open.count = rest.count;
-        memcpy(open.jobs, rest.jobs, sizeof rest.jobs);
     }
 }
 

@@ -2,6 +2,7 @@
 /* Datasets of a device: made, tuned, retired, released once nobody is in them. */
 #include "hash/hash_engine.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ROW_BYTES     UINT64_C(128)
@@ -61,16 +62,15 @@ enum rr_err hash_dataset_race(struct hash_device *device, const struct hash_data
 uint64_t hash_memory_left(void)
 {
     struct rr_buf text = {0};
-    unsigned long long kib = 0;
+    static const char label[] = "MemAvailable:";
+    uint64_t kib = 0;
     if (rr_file_read(&text, "/proc/meminfo", MEMINFO_BYTES, NULL) == RR_OK) {
         rr_write_u8(&text, 0);
-        const char *line = strstr((const char *)text.ptr, "MemAvailable:");
-        if (line == NULL || sscanf(line, "MemAvailable: %llu kB", &kib) != 1) {
-            kib = 0;
-        }
+        const char *line = strstr((const char *)text.ptr, label);
+        kib = line != NULL ? strtoull(line + sizeof label - 1, NULL, 10) : 0;
     }
     rr_buf_clear(&text);
-    return (uint64_t)kib * 1024;
+    return kib * 1024;
 }
 
 bool hash_dataset_whole(const struct hash_device *device, const struct hash_epoch *epoch)

@@ -218,38 +218,52 @@ static void tune(struct hash_device *device)
     hash_stir(engine);
 }
 
-/* One thing that is lacking; false when nothing is. */
-static bool mend(struct hash_device *device)
+static void start_when_free(struct hash_device *device)
+{
+    uint64_t until_us = hash_run_old_until(device);
+    if (until_us <= hash_now_us()) {
+        start(device);
+    } else {
+        hash_wait(device->engine, &device->engine->change, until_us);
+    }
+}
+
+/* One thing that a running device lacks; false when nothing is. */
+static bool mend_running(struct hash_device *device)
 {
     struct rr_hash_engine *engine = device->engine;
     struct hash_run *run = device->run;
-    if (hash_run_reap_some(device)) {
-        return true;
-    } else if (device->start || (run == NULL && hash_now_us() >= device->start_at_us)) {
-        uint64_t until_us = hash_run_old_until(device);
-        if (until_us <= hash_now_us()) {
-            start(device);
-        } else {
-            hash_wait(engine, &engine->change, until_us);
-        }
-    } else if (run == NULL) {
-        return false;
-    } else if (run->now == NULL || run->now->epoch != engine->epoch) {
+    bool mended = true;
+    if (run->now == NULL || run->now->epoch != engine->epoch) {
         make_present(device);
     } else if (device->tune) {
         tune(device);
     } else if (run->next != NULL && run->next->epoch != engine->next) {
         hash_dataset_retire(run, &run->next);
-    } else if (run->old != NULL && hash_dataset_release_old(run)) {
-        return true;
     } else if (!run->now->whole && hash_dataset_whole(device, engine->epoch)) {
         upgrade(device);
     } else if (engine->next != NULL && run->next == NULL && run->refused != engine->next) {
         make_next(device);
     } else {
-        return false;
+        mended = false;
     }
-    return true;
+    return mended;
+}
+
+/* The lock is open for a while in most of these: one thing, then all is looked at again. */
+static bool mend(struct hash_device *device)
+{
+    if (hash_run_reap_some(device)) {
+        return true;
+    }
+    if (device->run != NULL && hash_dataset_release_old(device->run)) {
+        return true;
+    }
+    if (device->start || (device->run == NULL && hash_now_us() >= device->start_at_us)) {
+        start_when_free(device);
+        return true;
+    }
+    return device->run != NULL && mend_running(device);
 }
 
 static void *keep(void *argument)

@@ -217,22 +217,19 @@ void *hash_slot_body(void *argument)
         if (hash_request_serve(slot)) {
             continue;
         }
+        bool nothing = engine->jobs.ring == NULL && !run->unproven;
         if (!may_search(slot) || (run->unproven && !proof_due(slot))) {
             hash_wait(engine, &engine->change, UINT64_MAX);
-        } else if (run->unproven) {
+        } else if (!nothing && proof_due(slot)) {
             prove(slot);
-        } else if (engine->jobs.ring == NULL) {
-            idle(engine);
-        } else if (proof_due(slot)) {
-            prove(slot);
-        } else if (hash_now_us() < slot->rest_until_us) {
+        } else if (!nothing && hash_now_us() < slot->rest_until_us) {
             wake_next(engine);
             hash_wait(engine, &engine->change, slot->rest_until_us);
-        } else if (fill(slot)) {
+        } else if (!nothing && fill(slot)) {
             wake_next(engine);
             run_quantum(slot);
         } else {
-            idle(engine); /* what is left is less than this device's step */
+            idle(engine);
         }
     }
     slot->left = true;

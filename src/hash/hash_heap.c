@@ -43,7 +43,7 @@ void hash_heap_add(struct hash_heap *heap, struct hash_job *job)
 {
     if (heap->count == heap->room) {
         heap->room = heap->room == 0 ? 64 : heap->room * 2;
-        heap->at = rr_realloc(heap->at, heap->room * sizeof(*heap->at));
+        heap->at = rr_realloc(heap->at, heap->room * sizeof(void *));
     }
     rise(heap, heap->count++, job);
 }
