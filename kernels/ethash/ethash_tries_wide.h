@@ -68,7 +68,7 @@ static void give_tries(struct hash_group *group)
 static inline vec choose_rows(const struct hash_group *group, const struct divisor *rows,
                               uint32_t access)
 {
-    vec word = collect(group->mix, 2, access % 32);
+    vec word = collect(&group->mix[access % 32 / 16], 2, access % 16);
     return modulo(fnv(exor(group->seed_word, spread(access)), word), rows);
 }
 
