@@ -6,10 +6,12 @@ import re
 import sys
 
 root = pathlib.Path(__file__).resolve().parents[2]
-floors, allowed = {}, set()
+floors, allowed, inside = {}, set(), []
 for line in (root / "packaging/lint/floors.txt").read_text().splitlines():
     words = line.split("#")[0].split()
-    if len(words) == 3:
+    if len(words) == 3 and words[0] == "inside":
+        inside.append((words[1], words[2]))
+    elif len(words) == 3:
         allowed.add((words[1], words[2]))
     elif words:
         floors[words[0]] = int(words[1])
@@ -44,7 +46,8 @@ def check_includes(path, text):
         where = f"{path.relative_to(root)}:{number}"
         if floors.get(other, 99) >= floors.get(me, 0) and (me, other) not in allowed:
             bad.append(f"{where}: {me} (floor {floors.get(me)}) includes {other} (floor {floors.get(other)})")
-        if header != other:
+        seen = any(str(path.relative_to(root)).startswith(start) and other == folder for start, folder in inside)
+        if header != other and not seen:
             bad.append(f"{where}: {other}/{header}.h is private; the door is {other}/{other}.h")
 
 

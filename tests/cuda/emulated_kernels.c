@@ -17,4 +17,4 @@ RR_ETHASH_GPU_KERNELS(RUN)
 
 #define ROW(kernel, type)                                                                          \
     {"rr_ethash_gpu_" #kernel, run_##kernel, sizeof(struct rr_ethash_gpu_##type)},
-const struct emulated_kernel EMULATED_TABLE[EMULATED_KERNELS] = {RR_ETHASH_GPU_KERNELS(ROW)};
+const struct emulated_kernel EMULATED_TABLE[EMULATED_KERNELS + 1] = {RR_ETHASH_GPU_KERNELS(ROW)};

@@ -265,7 +265,7 @@ void emulator_launch(const struct emulated_kernel *kernel, uint32_t blocks, uint
 
 const struct emulated_kernel *emulated_find(const struct emulated_kernel *kernels, const char *name)
 {
-    for (size_t i = 0; i < EMULATED_KERNELS; i++) {
+    for (size_t i = 0; kernels[i].name != NULL; i++) {
         if (strcmp(kernels[i].name, name) == 0) {
             return &kernels[i];
         }

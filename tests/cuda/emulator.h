@@ -14,11 +14,12 @@ struct emulated_kernel {
     void (*run)(const void *arguments);
     size_t arguments_bytes;
 };
-/* Kernels compared by 64 bits as on the device, and by the top 6 bits alone, so that ties are
- * common. */
+/* Each ends with one without a name. Kernels compared by 64 bits as on the device, and by the top 6
+ * bits alone, so that ties are common. */
 #define EMULATED_KERNELS 11
-extern const struct emulated_kernel emulated_kernels[EMULATED_KERNELS];
-extern const struct emulated_kernel emulated_kernels_narrow[EMULATED_KERNELS];
+extern const struct emulated_kernel emulated_kernels[EMULATED_KERNELS + 1];
+extern const struct emulated_kernel emulated_kernels_narrow[EMULATED_KERNELS + 1];
+extern const struct emulated_kernel emulated_probes[EMULATED_KERNELS + 1];
 /* NULL: no such kernel. */
 const struct emulated_kernel *emulated_find(const struct emulated_kernel *kernels,
                                             const char *name);

@@ -70,6 +70,10 @@ struct fake_cuda *fake_cuda_reset_state(void)
     fake.fail_code = 719;
     return &fake;
 }
+__attribute__((constructor)) static void begin(void)
+{
+    (void)fake_cuda_reset_state();
+}
 
 /* ---- without a context --------------------------------------------------------------------------
  */
@@ -201,6 +205,7 @@ static int cu_module_function(void **function, void *module, const char *name)
     (void)module;
     const struct emulated_kernel *kernel =
         emulated_find(fake.narrow ? emulated_kernels_narrow : emulated_kernels, name);
+    kernel = kernel != NULL ? kernel : emulated_find(emulated_probes, name);
     union {
         const struct emulated_kernel *in;
         void *out;
