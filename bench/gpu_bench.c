@@ -37,14 +37,14 @@ static void describe(const struct gpu_bench *bench)
     (void)driver->device_attribute(&l2_bytes, CUDA_ATTRIBUTE_L2_BYTES, bench->device->ordinal);
     kit_code(bench, driver->memory_info(&free_bytes, &all_bytes), "memory");
     kit_say("%s, compute %d, %" PRIu32 " units, %.1f of %.1f GiB free, L2 %d KiB, %d MHz, %s",
-            bench->about.name, bench->device->compute, bench->about.units,
+            bench->about.name, bench->device->compute, bench->device->units,
             (double)free_bytes / 1073741824.0, (double)all_bytes / 1073741824.0, l2_bytes >> 10,
             clock_khz / 1000, bench->about.driver);
     kit_json(",\n  \"device\": {\"id\": \"%s\", \"name\": \"%s\", \"driver\": \"%s\", \"pci\": "
              "\"%s\", \"compute\": %d, \"units\": %" PRIu32 ", \"memory_bytes\": %" PRIu64
              ", \"free_bytes\": %zu, \"l2_bytes\": %d, \"clock_khz\": %d}",
              bench->about.id, bench->about.name, bench->about.driver, bench->about.pci,
-             bench->device->compute, bench->about.units, bench->about.memory_bytes, free_bytes,
+             bench->device->compute, bench->device->units, bench->about.memory_bytes, free_bytes,
              l2_bytes, clock_khz);
 }
 
