@@ -158,6 +158,19 @@ def watched_and_claimed():
         assert len(tagged) == 6 and {p["rendition"] for p in tagged} == {"180p"}, tagged
         assert reelrig("puzzle", "list", url).stdout.count("prize 0.01 coins") == 6
 
+        # A run that goes on with half a file takes the puzzles of what is there already, too.
+        half = rig.folder / "c.mp4.part"
+        half.write_bytes(out.read_bytes()[:out.stat().st_size // 2])
+        other_claims = rig.folder / "other"
+        (wallet / "puzzle-claims").rename(other_claims)
+        third = json.loads(reelrig(*watch, "-o", rig.folder / "c.mp4", check=True).stdout)
+        assert third["puzzles"]["seen"] == third["puzzles"]["solved"] == 6, third
+        assert {c.name for c in claims_of(wallet)} == {c.name for c in claims}, "other puzzles"
+        for claim in claims_of(wallet):
+            claim.unlink()
+        (wallet / "puzzle-claims").rmdir()
+        other_claims.rename(wallet / "puzzle-claims")
+
         # What was pulled, segment by segment, as the manifest has it.
         manifest_json = json.loads(rig.get(f"/v1/resources/{job['resource']}/manifest", {"Accept": "application/json"})[2])
         manifest = rig.folder / "manifest"
@@ -242,6 +255,35 @@ def watched_and_claimed():
         assert lost.returncode == 1 and "no segment of this resource" in lost.stderr, lost.stderr
 
 
+def killed():
+    """a rig that is killed while it publishes goes on to the same puzzles"""
+    with Rig() as rig:
+        rig.start()
+        clip = make_clip(rig.folder / "clip.mp4", seconds=9)
+        handle = rig.upload(clip, price="0", puzzle=CONTRACT, puzzle_prize="0.25", puzzle_difficulty="7",
+                            puzzles_per_segment="3")
+        rig.until(f"jobs/{handle}", lambda j: j["stage"] != "uploaded")
+        rig.kill()
+        record = json.loads((rig.data / "jobs" / handle / "job.json").read_text())["puzzles"]
+        assert len(record["seed"]) == 64 and record["per_segment"] == 3, record
+        rig.start()
+        job = rig.until(f"jobs/{handle}", lambda j: j["final"])
+        assert job["stage"] == "proved" and job["proofs_failed"] == 0, job
+        assert job["puzzles"]["count"] == 15 and job["puzzles"]["prizes"] == "3.75", job["puzzles"]
+        hls = f"/v1/resources/{job['resource']}/hls/180p"
+        tagged = tags(rig.get(f"{hls}/index.m3u8")[2].decode())
+        rands = set()
+        for number, segment in enumerate(sorted(tagged)):
+            carried = puzzles(rig.get(f"{hls}/{segment}")[2])
+            assert carried == tagged[segment], segment
+            for place, puzzle in enumerate(carried):
+                text = struct.pack("<III", 0, number, place)
+                seed = hashlib.blake2b(text, digest_size=32, key=bytes.fromhex(record["seed"])).digest()
+                assert puzzle[15:31] == seed[:16], "another rand than the job's seed gives"
+                rands.add(puzzle[15:31])
+        assert len(rands) == 15
+
+
 def too_hard():
     """a puzzle that is too hard ends in time and makes no claim; by stake there is no work"""
     with Rig() as rig:
@@ -267,4 +309,4 @@ def too_hard():
 
 
 if __name__ == "__main__":
-    run_tests([in_the_stream, watched_and_claimed, too_hard])
+    run_tests([in_the_stream, watched_and_claimed, killed, too_hard])
