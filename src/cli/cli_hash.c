@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reelrig hash: Ethash at an operator's hand, without a rig. */
-#include "cli/cli.h"
+#include "cli/cli_gpu.h"
 #include "cpu/cpu.h"
-#include "hash/hash.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -128,49 +126,20 @@ struct answer {
     char device[80], text[96];
 };
 
-struct waiting {
-    pthread_mutex_t lock;
-    pthread_cond_t ended;
-    bool over;
-    struct rr_hash_result result;
-};
-
-static void job_ended(void *ctx, const struct rr_hash_result *result)
-{
-    struct waiting *waiting = ctx;
-    pthread_mutex_lock(&waiting->lock);
-    waiting->result = *result;
-    waiting->over = true;
-    pthread_cond_signal(&waiting->ended);
-    pthread_mutex_unlock(&waiting->lock);
-}
-
 /* A search over the one nonce: its result is what the device found and the law confirmed. */
 static enum rr_err search_one(struct rr_hash_engine *engine, struct answer *out,
                               const struct ask *ask, struct rr_fault *fault)
 {
-    struct waiting waiting = {.lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER};
+    struct rr_hash_result result;
     struct rr_hash_job job = {
         .kind = RR_HASH_ARGMIN, .nonce_start = ask->nonce_number, .nonce_count = 1};
-    uint64_t id;
     memcpy(job.header_hash, ask->header_hash, 32);
-    enum rr_err err = rr_hash_submit(engine, &id, &job, job_ended, &waiting, fault);
-    if (err != RR_OK) {
-        return err;
+    enum rr_err err = cli_gpu_search(engine, &result, &job, fault);
+    if (err == RR_OK) {
+        memcpy(out->mix, result.mix, 32);
+        memcpy(out->final_be, result.final_be, 32);
     }
-    pthread_mutex_lock(&waiting.lock);
-    while (!waiting.over) {
-        pthread_cond_wait(&waiting.ended, &waiting.lock);
-    }
-    pthread_mutex_unlock(&waiting.lock);
-    if (!waiting.result.found) {
-        return rr_fail(fault, RR_ERR_DAMAGED,
-                       "the device's answer is not the law's; its log line "
-                       "above says more");
-    }
-    memcpy(out->mix, waiting.result.mix, 32);
-    memcpy(out->final_be, waiting.result.final_be, 32);
-    return RR_OK;
+    return err;
 }
 
 /* The device that a backend's name or an id means; unusable ones say why. */
@@ -275,11 +244,6 @@ static json_t *hex_json(const void *bytes, size_t len)
     return json_string(text);
 }
 
-static void set(json_t *out, const char *key, json_t *value)
-{
-    RR_CHECK(value != NULL && json_object_set_new(out, key, value) == 0);
-}
-
 static enum rr_err ask_ethash(struct ask *ask, json_t *out, struct rr_fault *fault)
 {
     struct rr_hash_params params;
@@ -302,20 +266,21 @@ static enum rr_err ask_ethash(struct ask *ask, json_t *out, struct rr_fault *fau
     if (err != RR_OK) {
         return err;
     }
-    set(out, "block", json_integer((json_int_t)ask->block_number));
-    set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
-    set(out, "header", hex_json(ask->header_hash, 32));
-    set(out, "nonce", hex_json(nonce, 8));
-    set(out, "mix", hex_json(answer.mix, 32));
-    set(out, "final", hex_json(answer.final_be, 32));
-    set(out, "backend", json_string(ask->backend));
-    set(out, "device", json_string(answer.device));
-    set(out, "variant", json_string(answer.text));
+    cli_json_set(out, "block", json_integer((json_int_t)ask->block_number));
+    cli_json_set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
+    cli_json_set(out, "header", hex_json(ask->header_hash, 32));
+    cli_json_set(out, "nonce", hex_json(nonce, 8));
+    cli_json_set(out, "mix", hex_json(answer.mix, 32));
+    cli_json_set(out, "final", hex_json(answer.final_be, 32));
+    cli_json_set(out, "backend", json_string(ask->backend));
+    cli_json_set(out, "device", json_string(answer.device));
+    cli_json_set(out, "variant", json_string(answer.text));
     if (ask->difficulty != NULL) {
         rr_u256_to_be(boundary, rr_hash_boundary(ask->difficulty_number));
-        set(out, "difficulty", json_string(ask->difficulty));
-        set(out, "boundary", hex_json(boundary, 32));
-        set(out, "solves", json_boolean(rr_hash_solves(answer.final_be, ask->difficulty_number)));
+        cli_json_set(out, "difficulty", json_string(ask->difficulty));
+        cli_json_set(out, "boundary", hex_json(boundary, 32));
+        cli_json_set(out, "solves",
+                     json_boolean(rr_hash_solves(answer.final_be, ask->difficulty_number)));
     }
     return RR_OK;
 }
@@ -328,11 +293,11 @@ static enum rr_err ask_size(struct ask *ask, json_t *out, struct rr_fault *fault
         (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, fault)) != RR_OK) {
         return err;
     }
-    set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
-    set(out, "cache_items", json_integer(params.cache_items));
-    set(out, "cache_bytes", json_integer((json_int_t)params.cache_items * 64));
-    set(out, "dataset_items", json_integer(params.dataset_items));
-    set(out, "dataset_bytes", json_integer((json_int_t)params.dataset_items * 128));
+    cli_json_set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
+    cli_json_set(out, "cache_items", json_integer(params.cache_items));
+    cli_json_set(out, "cache_bytes", json_integer((json_int_t)params.cache_items * 64));
+    cli_json_set(out, "dataset_items", json_integer(params.dataset_items));
+    cli_json_set(out, "dataset_bytes", json_integer((json_int_t)params.dataset_items * 128));
     return RR_OK;
 }
 
@@ -344,8 +309,8 @@ static enum rr_err ask_seed(struct ask *ask, json_t *out, struct rr_fault *fault
         (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, fault)) != RR_OK) {
         return err;
     }
-    set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
-    set(out, "seed", hex_json(params.seed, 32));
+    cli_json_set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
+    cli_json_set(out, "seed", hex_json(params.seed, 32));
     return RR_OK;
 }
 
@@ -367,11 +332,11 @@ static enum rr_err ask_item(struct ask *ask, json_t *out, struct rr_fault *fault
     if (err != RR_OK) {
         return err;
     }
-    set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
-    set(out, "index", json_integer((json_int_t)ask->index_number));
-    set(out, "in_dataset", json_boolean(ask->index_number < params.dataset_items));
-    set(out, "item", hex_json(item, sizeof item));
-    set(out, "backend", json_string(ask->backend));
+    cli_json_set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
+    cli_json_set(out, "index", json_integer((json_int_t)ask->index_number));
+    cli_json_set(out, "in_dataset", json_boolean(ask->index_number < params.dataset_items));
+    cli_json_set(out, "item", hex_json(item, sizeof item));
+    cli_json_set(out, "backend", json_string(ask->backend));
     return RR_OK;
 }
 

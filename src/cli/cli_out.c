@@ -62,6 +62,17 @@ const char *cli_text(const json_t *object, const char *key)
     return text != NULL ? text : "";
 }
 
+void cli_json_set(json_t *object, const char *key, json_t *value)
+{
+    RR_CHECK(value != NULL && json_object_set_new(object, key, value) == 0);
+}
+
+json_t *cli_json_text(const char *text)
+{
+    json_t *json = json_string(text);
+    return json != NULL ? json : json_string("?");
+}
+
 uint64_t cli_number(const json_t *object, const char *key)
 {
     return (uint64_t)json_integer_value(json_object_get(object, key));

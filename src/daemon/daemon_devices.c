@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One thread looks; what can take long (a restart) runs on a thread of its own, so that one card
  * never keeps the others unwatched. */
-#include "daemon/daemon_devices.h"
+#include "daemon/daemon_device_rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,58 +12,12 @@
 #define LOOK_US      UINT64_C(1000000)
 #define BUSY_PERCENT 10 /* of the time, for a rate to be worth judging */
 
-struct row {
-    struct rr_hash_device_status status;
-    struct rr_hash_sample sample;
-    struct rr_hash_guard guard;
-    struct rr_hash_guard_answer answer;
-    uint64_t looked_us;
-    bool guarded;        /* the engine uses it: it counts for the rig */
-    bool paused_by_user; /* by command */
-    struct daemon_devices *all;
-    pthread_t restarter;
-    bool restarting, joinable;
-};
-
-struct daemon_devices {
-    struct rr_rig *rig;
-    struct rr_hash_telemetry *telemetry;
-    struct rr_hash_guard_options guards;
-    pthread_t thread;
-    struct rr_hash_device_status *seen; /* of the thread alone */
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    /* below under lock */
-    bool stopping, down;
-    struct row *rows; /* RR_HASH_DEVICES_MAX; a row keeps its place */
-    size_t count;
-};
-
 static uint64_t now_us(void)
 {
     return rr_monotonic_us(rr_clock_system());
 }
 
-static const char *state_text(enum rr_hash_device_state state)
-{
-    switch (state) {
-    case RR_HASH_DEVICE_OFF:
-        return "off";
-    case RR_HASH_DEVICE_PREPARING:
-        return "preparing";
-    case RR_HASH_DEVICE_RUNNING:
-        return "running";
-    case RR_HASH_DEVICE_PAUSED:
-        return "paused";
-    case RR_HASH_DEVICE_LOST:
-        return "lost";
-    case RR_HASH_DEVICE_WRONG:
-        return "wrong";
-    }
-    return "off";
-}
-
-static struct row *find(struct daemon_devices *devices, const char *id)
+static struct daemon_device_row *find(struct daemon_devices *devices, const char *id)
 {
     for (size_t i = 0; i < devices->count; i++) {
         if (strcmp(devices->rows[i].status.device.id, id) == 0) {
@@ -77,7 +31,7 @@ static struct row *find(struct daemon_devices *devices, const char *id)
  */
 static void *restart(void *argument)
 {
-    struct row *row = argument;
+    struct daemon_device_row *row = argument;
     struct daemon_devices *all = row->all;
     struct rr_fault fault = {0};
     char id[sizeof(row->status.device.id)];
@@ -95,7 +49,7 @@ static void *restart(void *argument)
 }
 
 /* Lock held; a restart under way is enough. */
-static void start_restart(struct row *row)
+static void start_restart(struct daemon_device_row *row)
 {
     if (row->restarting) {
         return;
@@ -115,7 +69,7 @@ static void start_restart(struct row *row)
 
 /* Lock held. Brings the engine to what guard and user want; asked again at each look, since the
  * engine restarts devices by itself as well. */
-static void act(struct daemon_devices *devices, struct row *row)
+static void act(struct daemon_devices *devices, struct daemon_device_row *row)
 {
     const struct rr_hash_guard_answer *answer = &row->answer;
     const char *id = row->status.device.id;
@@ -132,7 +86,7 @@ static void act(struct daemon_devices *devices, struct row *row)
     }
 }
 
-static void tell(const struct row *row)
+static void tell(const struct daemon_device_row *row)
 {
     const struct rr_hash_guard_answer *answer = &row->answer;
     const char *id = row->status.device.id;
@@ -163,7 +117,7 @@ static void tell(const struct row *row)
 
 /* ---- eyes ---------------------------------------------------------------------------------------
  */
-static struct rr_hash_guard_input input_of(const struct row *row,
+static struct rr_hash_guard_input input_of(const struct daemon_device_row *row,
                                            const struct rr_hash_device_status *now,
                                            const struct rr_hash_sample *sample, uint64_t passed_us)
 {
@@ -194,7 +148,7 @@ static struct rr_hash_guard_input input_of(const struct row *row,
 static void look_at(struct daemon_devices *devices, const struct rr_hash_device_status *status,
                     const struct rr_hash_sample *sample, uint64_t now)
 {
-    struct row *row = find(devices, status->device.id);
+    struct daemon_device_row *row = find(devices, status->device.id);
     if (row == NULL) {
         if (devices->count == RR_HASH_DEVICES_MAX) {
             return;
@@ -385,7 +339,7 @@ enum rr_err daemon_devices_command(struct daemon_devices *devices, const char *v
         return tune(devices, id, out, fault);
     }
     pthread_mutex_lock(&devices->lock);
-    struct row *row = find(devices, id);
+    struct daemon_device_row *row = find(devices, id);
     if (row == NULL) {
         err = rr_fail(fault, RR_ERR_NOTFOUND,
                       "there is no device '%.80s'; `reelrig gpu list` shows them", id);
@@ -412,176 +366,5 @@ void daemon_devices_alarm(struct daemon_devices *devices, char text[static 160])
 {
     pthread_mutex_lock(&devices->lock);
     snprintf(text, 160, "%s", devices->down ? "no device is left to search" : "");
-    pthread_mutex_unlock(&devices->lock);
-}
-
-/* ---- views --------------------------------------------------------------------------------------
- */
-static void set(json_t *object, const char *key, json_t *value)
-{
-    RR_CHECK(value != NULL && json_object_set_new(object, key, value) == 0);
-}
-
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
-/* Text from drivers may be no UTF-8. */
-static json_t *text_json(const char *text)
-{
-    json_t *json = json_string(text);
-    return json != NULL ? json : json_string("?");
-}
-
-static json_t *sensors_json(const struct rr_hash_sample *sample)
-{
-    json_t *out = json_object();
-    set(out, "source", text_json(sample->source));
-    set(out, "trouble", text_json(sample->trouble));
-    for (unsigned i = 0; i < RR_HASH_READING_COUNT; i++) {
-        set(out, rr_hash_reading_name(i),
-            rr_hash_sample_has(sample, i) ? json_integer(sample->value[i]) : json_null());
-    }
-    return out;
-}
-
-static json_t *row_json(const struct row *row)
-{
-    const struct rr_hash_device_status *s = &row->status;
-    const struct rr_hash_device *device = &s->device;
-    bool off = row->guarded && row->answer.want == RR_HASH_GUARD_OFF;
-    json_t *out = json_object();
-    set(out, "id", text_json(device->id));
-    set(out, "backend", text_json(device->backend));
-    set(out, "name", text_json(device->name));
-    set(out, "driver", text_json(device->driver));
-    set(out, "pci", text_json(device->pci));
-    set(out, "memory_bytes", number(device->memory_bytes));
-    set(out, "units", number(device->units));
-    set(out, "state", json_string(off ? "off" : state_text(s->state)));
-    set(out, "why",
-        text_json(off                              ? row->answer.why
-                  : s->why[0] != '\0'              ? s->why
-                  : s->state == RR_HASH_DEVICE_OFF ? device->why_not
-                                                   : ""));
-    set(out, "variant", text_json(s->text));
-    set(out, "hashes_per_s", number(s->rate));
-    set(out, "effective_hashes_per_s", number(s->effective_rate));
-    set(out, "hashes", number(s->hashes));
-    set(out, "quanta", number(s->quanta));
-    set(out, "accepted", number(s->accepted));
-    set(out, "rejected", number(s->rejected));
-    set(out, "failed_checks", number(s->failed_checks));
-    set(out, "stale", number(s->stale));
-    set(out, "errors", number(s->errors));
-    set(out, "restarts", number(s->restarts));
-    set(out, "last_quantum_us", number(s->last_quantum_us));
-    set(out, "in_flight", number(s->in_flight));
-    set(out, "sensors", sensors_json(&row->sample));
-    return out;
-}
-
-json_t *daemon_devices_view(struct daemon_devices *devices)
-{
-    json_t *out = json_array();
-    pthread_mutex_lock(&devices->lock);
-    for (size_t i = 0; i < devices->count; i++) {
-        json_array_append_new(out, row_json(&devices->rows[i]));
-    }
-    pthread_mutex_unlock(&devices->lock);
-    return out;
-}
-
-/* A label's value, as the text format wants it escaped. */
-static void add_label(struct rr_buf *out, const char *text)
-{
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p == '\\' || *p == '"') {
-            rr_buf_append(out, "\\", 1);
-        }
-        if (*p == '\n') {
-            rr_buf_append(out, "\\n", 2);
-        } else {
-            rr_buf_append(out, p, 1);
-        }
-    }
-}
-
-static void add_row(struct rr_buf *out, const char *name, const struct row *row, int64_t value)
-{
-    rr_buf_format(out, "reelrig_device_%s{device=\"", name);
-    add_label(out, row->status.device.id);
-    rr_buf_format(out, "\"} %" PRId64 "\n", value);
-}
-
-static void add_head(struct rr_buf *out, const char *name, const char *help, const char *type)
-{
-    rr_buf_format(out, "# HELP reelrig_device_%s %s\n# TYPE reelrig_device_%s %s\n", name, help,
-                  name, type);
-}
-
-#define FIELD(name, type, help, field)                                                             \
-    {                                                                                              \
-        name, type, help, offsetof(struct rr_hash_device_status, field)                            \
-    }
-static const struct {
-    const char *name, *type, *help;
-    size_t offset; /* of a uint64_t */
-} fields[] = {
-    FIELD("hashes_total", "counter", "Hashes made", hashes),
-    FIELD("quanta_total", "counter", "Runs of the device", quanta),
-    FIELD("accepted_total", "counter", "Results that the light law confirmed", accepted),
-    FIELD("rejected_total", "counter", "Results that the light law refused", rejected),
-    FIELD("failed_checks_total", "counter", "Proofs and samples refused", failed_checks),
-    FIELD("stale_total", "counter", "Works ended by a switch of epochs", stale),
-    FIELD("errors_total", "counter", "Errors of the device", errors),
-    FIELD("restarts_total", "counter", "Times it was opened again", restarts),
-    FIELD("hashes_per_second", "gauge", "Hashes per second over the last second", rate),
-    FIELD("effective_hashes_per_second", "gauge", "What its accepted results stand for",
-          effective_rate),
-    FIELD("last_quantum_us", "gauge", "Length of the last run", last_quantum_us),
-};
-#undef FIELD
-
-static void add_readings(struct daemon_devices *devices, struct rr_buf *out)
-{
-    for (unsigned reading = 0; reading < RR_HASH_READING_COUNT; reading++) {
-        bool head = false;
-        for (size_t i = 0; i < devices->count; i++) {
-            const struct row *row = &devices->rows[i];
-            if (!rr_hash_sample_has(&row->sample, reading)) {
-                continue; /* unknown is absent, never 0 */
-            }
-            if (!head) {
-                add_head(out, rr_hash_reading_name(reading), rr_hash_reading_help(reading),
-                         "gauge");
-                head = true;
-            }
-            add_row(out, rr_hash_reading_name(reading), row, row->sample.value[reading]);
-        }
-    }
-}
-
-void daemon_devices_metrics(struct daemon_devices *devices, struct rr_buf *out)
-{
-    pthread_mutex_lock(&devices->lock);
-    for (size_t f = 0; f < RR_COUNT(fields) && devices->count > 0; f++) {
-        add_head(out, fields[f].name, fields[f].help, fields[f].type);
-        for (size_t i = 0; i < devices->count; i++) {
-            uint64_t value;
-            memcpy(&value, (const char *)&devices->rows[i].status + fields[f].offset,
-                   sizeof(value));
-            add_row(out, fields[f].name, &devices->rows[i], (int64_t)value);
-        }
-    }
-    if (devices->count > 0) {
-        add_head(out, "running", "1: it takes work", "gauge");
-    }
-    for (size_t i = 0; i < devices->count; i++) {
-        add_row(out, "running", &devices->rows[i],
-                devices->rows[i].status.state == RR_HASH_DEVICE_RUNNING);
-    }
-    add_readings(devices, out);
     pthread_mutex_unlock(&devices->lock);
 }

@@ -12,7 +12,8 @@ struct daemon_devices;
  * RR_ERR_IO when there is no thread. Environment, for tests: REELRIG_SYSFS (root of another /sys),
  * REELRIG_NVML (library to load). */
 enum rr_err daemon_devices_start(struct rr_rig *rig, struct rr_fault *fault) RR_MUST_USE;
-/* After rr_hash_engine_stop, so that restarts under way come back; before rr_hash_engine_free. NULL is fine. */
+/* After rr_hash_engine_stop, so that restarts under way come back; before rr_hash_engine_free. NULL
+ * is fine. */
 void daemon_devices_stop(struct daemon_devices *devices);
 /* List of devices as docs/api.md shows them: new reference. Any thread. */
 json_t *daemon_devices_view(struct daemon_devices *devices);
