@@ -80,12 +80,21 @@ static inline void fence(void)
     _mm_sfence();
 }
 
-/* By single reads, as in ethash_avx512.c. */
+/* Word `word` of four nodes. Inserted one by one: gcc puts a vector of words together in memory,
+ * and reading it from there waits for the stores. */
+static inline __m128i collect_4(const struct rr_ethash_node *nodes, size_t stride, size_t word)
+{
+    __m128i low = _mm_cvtsi32_si128((int)nodes[0].word[word]);
+    __m128i high = _mm_cvtsi32_si128((int)nodes[2 * stride].word[word]);
+    low = _mm_insert_epi32(low, (int)nodes[stride].word[word], 1);
+    high = _mm_insert_epi32(high, (int)nodes[3 * stride].word[word], 1);
+    return _mm_unpacklo_epi64(low, high);
+}
+
 static inline vec collect(const struct rr_ethash_node *nodes, size_t stride, size_t word)
 {
-#define AT(i) ((int)nodes[(i)*stride].word[word])
-    return _mm256_set_epi32(AT(7), AT(6), AT(5), AT(4), AT(3), AT(2), AT(1), AT(0));
-#undef AT
+    return _mm256_set_m128i(collect_4(nodes + 4 * stride, stride, word),
+                            collect_4(nodes, stride, word));
 }
 
 #include "ethash/ethash_wide.h"

@@ -88,27 +88,29 @@ void rr_ethash_cache(struct rr_ethash_node *cache, uint32_t cache_items,
     }
 }
 
-/* Node `index` of the dataset: half an item. */
-static void make_node(struct rr_ethash_node *out, const struct rr_ethash_node *cache,
-                      uint32_t cache_items, uint32_t index)
-{
-    struct rr_ethash_node mix = cache[index % cache_items];
-    mix.word[0] ^= index;
-    hash_node(&mix, &mix, 64);
-    for (uint32_t j = 0; j < ETHASH_PARENTS; j++) {
-        uint32_t parent = fnv(index ^ j, mix.word[j % 16]) % cache_items;
-        for (int w = 0; w < 16; w++) {
-            mix.word[w] = fnv(mix.word[w], cache[parent].word[w]);
-        }
-    }
-    hash_node(out, &mix, 64);
-}
-
 void rr_ethash_item(struct rr_ethash_node item[static 2], const struct rr_ethash_node *cache,
                     uint32_t cache_items, uint32_t index)
 {
-    make_node(&item[0], cache, cache_items, 2 * index);
-    make_node(&item[1], cache, cache_items, 2 * index + 1);
+    struct rr_ethash_node mix[2];
+    for (uint32_t half = 0; half < 2; half++) {
+        uint32_t number = 2 * index + half;
+        mix[half] = cache[number % cache_items];
+        mix[half].word[0] ^= number;
+        hash_node(&mix[half], &mix[half], 64);
+    }
+    /* Both halves in turns: neither depends on the other, and each waits for its own reads. */
+    for (uint32_t j = 0; j < ETHASH_PARENTS; j++) {
+        for (uint32_t half = 0; half < 2; half++) {
+            uint32_t number = 2 * index + half;
+            uint32_t parent = fnv(number ^ j, mix[half].word[j % 16]) % cache_items;
+            for (int w = 0; w < 16; w++) {
+                mix[half].word[w] = fnv(mix[half].word[w], cache[parent].word[w]);
+            }
+        }
+    }
+    for (uint32_t half = 0; half < 2; half++) {
+        hash_node(&item[half], &mix[half], 64);
+    }
 }
 
 /* Where items come from: the dataset, or made from the cache when dataset is NULL. */
