@@ -308,13 +308,14 @@ static enum rr_err add_records(struct rr_db_txn *txn, void *ctx, struct rr_fault
 }
 
 /* Verdicts on all, and records of those that count. */
-static enum rr_err judge(struct adding *adding, struct rr_proof_verdict *verdicts,
+static enum rr_err judge(struct adding *adding, const struct rr_chain_tip *tip,
+                         struct rr_proof_verdict *verdicts,
                          const struct rr_certificate *certificates, uint32_t count,
                          struct rr_fault *fault)
 {
     struct rr_till *till = adding->till;
     struct rr_proof_view view = {.genesis = till->options.genesis,
-                                 .tip_height = adding->next_height - 1,
+                                 .tip_height = tip->height,
                                  .block_hash = block_hash,
                                  .block_ctx = till->options.chain};
     pthread_mutex_lock(&till->certificate_lock);
@@ -327,11 +328,15 @@ static enum rr_err judge(struct adding *adding, struct rr_proof_verdict *verdict
         return rr_fail(fault, RR_ERR_STATE, "this rig has nothing to verify certificates with");
     }
     for (uint32_t i = 0; i < count; i++) {
-        verdicts[i].refusal =
-            is_bound(till, &certificates[i].viewer) ? RR_PROOF_ACCEPTED : RR_PROOF_UNBOUND;
+        uint64_t height = certificates[i].block_height;
+        bool known = height <= tip->height &&
+                     rr_proof_in_window(till->options.genesis, height, tip->height + 1);
+        verdicts[i].refusal = !is_bound(till, &certificates[i].viewer)   ? RR_PROOF_UNBOUND
+                              : known && !pay_on_time(till, height, tip) ? RR_PROOF_LATE
+                                                                         : RR_PROOF_ACCEPTED;
     }
     enum rr_err err = rr_proof_certificates_check(&view, verdicts, certificates, count, &till->key,
-                                                  true, work_many, work_ctx, fault);
+                                                  work_many, work_ctx, fault);
     for (uint32_t i = 0; i < count && err == RR_OK; i++) {
         if (verdicts[i].worked) {
             pay_viewer_worked(till, &certificates[i], verdicts[i].final_be);
@@ -382,7 +387,7 @@ enum rr_err rr_till_add_certificates(struct rr_till *till,
     };
     void (*wake)(void *ctx) = NULL;
     void *wake_ctx = NULL;
-    enum rr_err err = judge(&adding, verdicts, certificates, count, fault);
+    enum rr_err err = judge(&adding, &tip, verdicts, certificates, count, fault);
     if (err == RR_OK) {
         pthread_mutex_lock(&till->certificate_lock);
         err = adding.count == 0 ? RR_OK : rr_db_write(till->db, add_records, &adding, fault);

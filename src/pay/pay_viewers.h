@@ -19,8 +19,8 @@ struct pay_puzzle {
     bool came;
     uint8_t final_be[32];
 };
-/* This puzzle, the one before it, and one that nobody has looked at yet. */
-#define PAY_OPEN_PUZZLES 3
+/* This puzzle and those before it that are in their grace: two, more where blocks come fast. */
+#define PAY_OPEN_PUZZLES 8
 struct pay_viewer {
     struct rr_pubkey key;
     struct pay_viewer *next;                  /* of the till's list */
@@ -44,7 +44,9 @@ void pay_viewer_served(struct rr_till *till, struct pay_viewer *viewer);
 void pay_viewer_worked(struct rr_till *till, const struct rr_certificate *certificate,
                        const uint8_t final_be[static 32]);
 /* Closes the puzzles for which certificates are late now, and judges their viewers. */
-void pay_viewers_judge(struct rr_till *till, uint64_t tip_height);
+void pay_viewers_judge(struct rr_till *till, const struct rr_chain_tip *tip);
+/* rr_proof_on_time by the chain's dates. Reads the chain when the puzzle is over. */
+bool pay_on_time(struct rr_till *till, uint64_t height, const struct rr_chain_tip *tip);
 
 /* certificates.c */
 enum rr_err pay_certificates_load(struct rr_till *till, struct rr_db_txn *txn,

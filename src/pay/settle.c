@@ -276,7 +276,7 @@ enum rr_err rr_till_settle(struct rr_till *till, bool all, uint32_t *submitted,
             err = follow(till, list[i], fault);
         }
     }
-    pay_viewers_judge(till, tip.height);
+    pay_viewers_judge(till, &tip);
     bool again = true;
     rr_chain_sender_lock(till->options.chain);
     for (int round = 0; round < ROUNDS && again && err == RR_OK; round++) {

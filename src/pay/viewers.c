@@ -157,28 +157,55 @@ static void report(struct rr_till *till, const struct pay_viewer *viewer,
         key, verdict->puzzles, verdict->missing, 100 * verdict->share, verdict->chance, end);
 }
 
-void pay_viewers_judge(struct rr_till *till, uint64_t tip_height)
+bool pay_on_time(struct rr_till *till, uint64_t height, const struct rr_chain_tip *tip)
 {
-    const struct rr_genesis *genesis = till->options.genesis;
+    struct rr_header end = {.time_ms = tip->time_ms};
+    uint64_t end_height = height + till->options.genesis->puzzle_blocks;
+    if (end_height < tip->height &&
+        rr_chain_header(till->options.chain, end_height, &end, NULL) != RR_OK) {
+        return false;
+    }
+    return rr_proof_on_time(till->options.genesis, height, tip->height, end.time_ms, tip->time_ms);
+}
+
+/* Height of the last of the viewer's open puzzles that is past its grace; false: none is. The chain
+ * is asked without the viewer's lock. */
+static bool find_late(struct rr_till *till, struct pay_viewer *viewer, uint64_t *height,
+                      const struct rr_chain_tip *tip)
+{
+    uint64_t heights[PAY_OPEN_PUZZLES];
+    uint32_t late = 0;
+    pthread_mutex_lock(&viewer->lock);
+    uint32_t count = viewer->open_count;
+    for (uint32_t i = 0; i < count; i++) {
+        heights[i] = viewer->open[i].height;
+    }
+    pthread_mutex_unlock(&viewer->lock);
+    while (late < count && !pay_on_time(till, heights[late], tip)) {
+        *height = heights[late++];
+    }
+    return late > 0;
+}
+
+void pay_viewers_judge(struct rr_till *till, const struct rr_chain_tip *tip)
+{
     struct pay_viewer *viewer = atomic_load(&till->viewers);
     for (; viewer != NULL; viewer = viewer->next) {
         struct rr_proof_withholding verdict;
-        bool closed = false;
         bool news = false;
+        uint64_t late = 0;
+        if (!find_late(till, viewer, &late, tip)) {
+            continue;
+        }
         pthread_mutex_lock(&viewer->lock);
-        while (viewer->open_count > 0 &&
-               viewer->open[0].height + 2 * (uint64_t)genesis->puzzle_blocks <=
-                   rr_proof_puzzle_height(genesis, tip_height)) {
+        while (viewer->open_count > 0 && viewer->open[0].height <= late) {
             close_oldest(till, viewer);
-            closed = true;
         }
-        if (closed) {
-            news = judge(till, viewer, &verdict, tip_height);
-        }
+        news = judge(till, viewer, &verdict, tip->height);
         uint64_t until = atomic_load(&viewer->dropped_until);
         pthread_mutex_unlock(&viewer->lock);
         if (news) {
-            report(till, viewer, &verdict, until > tip_height ? until : 0);
+            report(till, viewer, &verdict, until > tip->height ? until : 0);
         }
     }
 }

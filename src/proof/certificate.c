@@ -25,10 +25,16 @@ bool rr_proof_in_window(const struct rr_genesis *genesis, uint64_t block_height,
     return block_height < next_height && next_height - block_height <= genesis->window_blocks;
 }
 
-bool rr_proof_on_time(const struct rr_genesis *genesis, uint64_t block_height, uint64_t tip_height)
+bool rr_proof_on_time(const struct rr_genesis *genesis, uint64_t block_height, uint64_t tip_height,
+                      uint64_t end_ms, uint64_t tip_ms)
 {
     uint64_t now = rr_proof_puzzle_height(genesis, tip_height);
-    return block_height <= now && now - block_height <= genesis->puzzle_blocks;
+    uint64_t puzzle_ms = (uint64_t)genesis->puzzle_blocks * genesis->block_ms;
+    if (block_height > now) {
+        return false;
+    }
+    return now - block_height <= genesis->puzzle_blocks || tip_ms <= end_ms ||
+           tip_ms - end_ms <= puzzle_ms;
 }
 
 static enum rr_err check_place(const struct rr_proof_view *view, enum rr_proof_refusal *refusal,
@@ -144,17 +150,14 @@ static bool compute(const struct rr_proof_view *view, struct rr_proof_work *work
 /* The cheap passes: place of all, then signatures. */
 static void judge_cheaply(const struct rr_proof_view *view, struct rr_proof_verdict *verdicts,
                           const struct rr_certificate *certificates, uint32_t count,
-                          const struct rr_pubkey *cacher, bool fresh)
+                          const struct rr_pubkey *cacher)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct rr_proof_verdict *verdict = &verdicts[i];
         verdict->worked = false;
         verdict->service_ms = 0;
-        if (verdict->refusal == RR_PROOF_ACCEPTED &&
-            check_place(view, &verdict->refusal, &certificates[i], cacher, NULL) == RR_OK &&
-            fresh &&
-            !rr_proof_on_time(view->genesis, certificates[i].block_height, view->tip_height)) {
-            verdict->refusal = RR_PROOF_LATE;
+        if (verdict->refusal == RR_PROOF_ACCEPTED) {
+            (void)check_place(view, &verdict->refusal, &certificates[i], cacher, NULL);
         }
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -167,7 +170,7 @@ static void judge_cheaply(const struct rr_proof_view *view, struct rr_proof_verd
 enum rr_err
 rr_proof_certificates_check(const struct rr_proof_view *view, struct rr_proof_verdict *verdicts,
                             const struct rr_certificate *certificates, uint32_t count,
-                            const struct rr_pubkey *cacher, bool fresh,
+                            const struct rr_pubkey *cacher,
                             bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count),
                             void *work_ctx, struct rr_fault *fault)
 {
@@ -177,7 +180,7 @@ rr_proof_certificates_check(const struct rr_proof_view *view, struct rr_proof_ve
         return rr_fail(fault, RR_ERR_LIMIT, "%u certificates at once, at most %d are checked",
                        count, RR_PROOF_BATCH_MAX);
     }
-    judge_cheaply(view, verdicts, certificates, count, cacher, fresh);
+    judge_cheaply(view, verdicts, certificates, count, cacher);
     for (uint32_t i = 0; i < count; i++) {
         if (verdicts[i].refusal == RR_PROOF_ACCEPTED) {
             struct rr_hash32 work_hash;

@@ -48,11 +48,13 @@ enum rr_err rr_proof_certificate_check(const struct rr_proof_view *view, uint64_
                                        const struct rr_pubkey *cacher,
                                        struct rr_fault *fault) RR_MUST_USE;
 /* True while the cacher that made the puzzle of block_height takes certificates for it: during the
- * puzzle and the next one. Ours: what is found at the end of a puzzle needs a way and a block's
- * time to arrive; later ones would let a viewer answer for puzzles that it did not watch in. A
- * block may hold certificates of its whole window. */
-bool rr_proof_on_time(const struct rr_genesis *genesis, uint64_t block_height,
-                      uint64_t tip_height) RR_MUST_USE;
+ * puzzle and the next one, or for the time of one where blocks come faster than T_b. end_ms: date
+ * of block_height + d, which ended the puzzle, where tip_height is not below it; tip_ms: date of
+ * the tip. Ours: what is found at the end of a puzzle needs a way and a block's time to arrive;
+ * later ones would let a viewer answer for puzzles that it did not watch in. A block may hold
+ * certificates of its whole window. */
+bool rr_proof_on_time(const struct rr_genesis *genesis, uint64_t block_height, uint64_t tip_height,
+                      uint64_t end_ms, uint64_t tip_ms) RR_MUST_USE;
 
 /* ---- many certificates at once ------------------------------------------------------------------
  */
@@ -84,15 +86,15 @@ struct rr_proof_verdict {
 #define RR_PROOF_BATCH_MAX 256
 /* Each as rr_proof_certificate_check would, but in three passes over all: place, signatures, and
  * then the work of those that are left as one batch through work_many (NULL: one by one through
- * view->work). A certificate given twice is computed once for each. fresh: the cacher's own door,
- * rr_proof_on_time holds too. verdicts[i].refusal is kept as it is where it is not
- * RR_PROOF_ACCEPTED at the call: the caller has refused that one by rules of its own. count at most
- * RR_PROOF_BATCH_MAX, else RR_ERR_LIMIT; RR_ERR_STATE when the work could not be computed (then
- * nothing is judged). Any thread; blocks for the work. (spec 10, 3: verification is batched) */
+ * view->work). A certificate given twice is computed once for each. verdicts[i].refusal is kept as
+ * it is where it is not RR_PROOF_ACCEPTED at the call: the caller has refused that one by rules of
+ * its own. count at most RR_PROOF_BATCH_MAX, else RR_ERR_LIMIT; RR_ERR_STATE when the work could
+ * not be computed (then nothing is judged). Any thread; blocks for the work. (spec 10, 3:
+ * verification is batched) */
 enum rr_err
 rr_proof_certificates_check(const struct rr_proof_view *view, struct rr_proof_verdict *verdicts,
                             const struct rr_certificate *certificates, uint32_t count,
-                            const struct rr_pubkey *cacher, bool fresh,
+                            const struct rr_pubkey *cacher,
                             bool (*work_many)(void *ctx, struct rr_proof_work *works, size_t count),
                             void *work_ctx, struct rr_fault *fault) RR_MUST_USE;
 

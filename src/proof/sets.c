@@ -250,7 +250,7 @@ verify_set(const struct rr_proof_view *view, const struct rr_certificate_set *se
         certificates[i] = set->entries[i].certificate;
     }
     enum rr_err err = rr_proof_certificates_check(view, verdicts, certificates, set->count, cacher,
-                                                  false, work_many, work_ctx, fault);
+                                                  work_many, work_ctx, fault);
     for (uint32_t i = 0; i < set->count && err == RR_OK; i++) {
         uint64_t credit_ms = set->entries[i].credit_ms;
         if (verdicts[i].refusal != RR_PROOF_ACCEPTED) {
