@@ -8,6 +8,7 @@
  * Nothing relies on work-items that run in step: what they share goes through local memory and
  * barriers, and each group writes a place of its own, so that there are no atomics. */
 
+#define INLINE    static inline __attribute__((always_inline)) /* calls would spill registers */
 #define FNV_PRIME 0x01000193u
 #define ACCESSES  64u
 
@@ -75,7 +76,7 @@ __constant ulong round_constants[24] = {
         s[y + 4] = a4 ^ (~a0 & a1);                                                                \
     }
 #define DEFINE_KECCAK_F(NAME, TYPE)                                                                \
-    void NAME(TYPE *s)                                                                             \
+    INLINE void NAME(TYPE *s)                                                                      \
     {                                                                                              \
         for (uint round = 0; round < 24; round++) {                                                \
             TYPE c0 = THETA_COLUMN(0), c1 = THETA_COLUMN(1), c2 = THETA_COLUMN(2);                 \
@@ -125,7 +126,7 @@ __constant ulong round_constants[24] = {
 DEFINE_KECCAK_F(keccak_f, ulong)
 
 /* keccak512 of 64 bytes; padding before FIPS 202, rate 72. */
-ulong8 keccak512_node(ulong8 node)
+INLINE ulong8 keccak512_node(ulong8 node)
 {
     ulong s[25] = {node.s0, node.s1, node.s2,
                    node.s3, node.s4, node.s5,
@@ -135,7 +136,7 @@ ulong8 keccak512_node(ulong8 node)
 }
 
 /* keccak512 of header and nonce, 40 bytes. */
-ulong8 keccak512_seed(ulong4 header, ulong nonce)
+INLINE ulong8 keccak512_seed(ulong4 header, ulong nonce)
 {
     ulong s[25] = {header.s0, header.s1, header.s2, header.s3,           nonce,
                    1,         0,         0,         0x8000000000000000UL};
@@ -144,7 +145,7 @@ ulong8 keccak512_seed(ulong4 header, ulong nonce)
 }
 
 /* keccak256 of seed and mix, 96 bytes; rate 136. */
-ulong4 keccak256_final(ulong8 seed, ulong4 mix)
+INLINE ulong4 keccak256_final(ulong8 seed, ulong4 mix)
 {
     ulong s[25] = {seed.s0,
                    seed.s1,
@@ -168,7 +169,7 @@ ulong4 keccak256_final(ulong8 seed, ulong4 mix)
 }
 
 /* The final counts as a big-endian number: its first eight bytes are the top. */
-ulong key_of(ulong first)
+INLINE ulong key_of(ulong first)
 {
     return as_ulong(as_uchar8(first).s76543210) & RR_KEY_MASK;
 }
@@ -176,7 +177,7 @@ ulong key_of(ulong first)
 /* ---- Ethash ------------------------------------------------------------------------------------
  */
 /* x mod n with magic = floor(2^32 / n), 2^32 - 1 for n = 1: the quotient is at most 1 too small. */
-uint modulo(uint x, uint n, uint magic)
+INLINE uint modulo(uint x, uint n, uint magic)
 {
     uint rest = x - mul_hi(x, magic) * n;
     return min(rest, rest - n);
@@ -187,12 +188,12 @@ uint modulo(uint x, uint n, uint magic)
     ((row) < (low_rows) ? (low) + (size_t)(row) * (width)                                          \
                         : (high) + (size_t)((row) - (low_rows)) * (width))
 
-uint fold4(uint a, uint b, uint c, uint d)
+INLINE uint fold4(uint a, uint b, uint c, uint d)
 {
     return ((a * FNV_PRIME ^ b) * FNV_PRIME ^ c) * FNV_PRIME ^ d;
 }
 
-ulong2 fold16(uint16 m)
+INLINE ulong2 fold16(uint16 m)
 {
     return as_ulong2((uint4)(fold4(m.s0, m.s1, m.s2, m.s3), fold4(m.s4, m.s5, m.s6, m.s7),
                              fold4(m.s8, m.s9, m.sa, m.sb), fold4(m.sc, m.sd, m.se, m.sf)));
@@ -224,8 +225,8 @@ ulong2 fold16(uint16 m)
     ACCESS((i) + 15, m.sf)
 
 /* The mix of a seed by one work-item. */
-ulong4 mix_of(ulong8 seed, __global const uint16 *low, __global const uint16 *high, uint low_rows,
-              uint rows, uint magic)
+INLINE ulong4 mix_of(ulong8 seed, __global const uint16 *low, __global const uint16 *high,
+                     uint low_rows, uint rows, uint magic)
 {
     uint16 m0 = as_uint16(seed);
     uint16 m1 = m0;
@@ -239,7 +240,7 @@ ulong4 mix_of(ulong8 seed, __global const uint16 *low, __global const uint16 *hi
 
 /* ---- one candidate of a group ------------------------------------------------------------------
  */
-candidate_t candidate_of(ulong key, uint offset, uint kind, ulong boundary)
+INLINE candidate_t candidate_of(ulong key, uint offset, uint kind, ulong boundary)
 {
     candidate_t mine;
     mine.key = key;
@@ -249,7 +250,7 @@ candidate_t candidate_of(ulong key, uint offset, uint kind, ulong boundary)
 }
 
 /* Target: the lower nonce. Argmin: the smaller key, of equal ones the lower nonce, marked. */
-candidate_t better_of(candidate_t a, candidate_t b, uint kind)
+INLINE candidate_t better_of(candidate_t a, candidate_t b, uint kind)
 {
     uint done = (a.info & DONE_BITS) + (b.info & DONE_BITS);
     bool both = (a.info & b.info & FOUND) != 0;
@@ -262,8 +263,8 @@ candidate_t better_of(candidate_t a, candidate_t b, uint kind)
 
 /* The best of `count` (a power of two) work-items' candidates into *out. All of the group call it.
  */
-void reduce(__local candidate_t *all, uint count, candidate_t mine, uint kind, uint stamp,
-            __global candidate_t *out)
+INLINE void reduce(__local candidate_t *all, uint count, candidate_t mine, uint kind, uint stamp,
+                   __global candidate_t *out)
 {
     uint me = get_local_id(0);
     all[me] = mine;

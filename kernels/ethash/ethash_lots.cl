@@ -39,8 +39,8 @@ DEFINE_KECCAK_F(keccak_f8, ulong8)
     LOT_ACCESS((i) + 15, h, sf)
 
 /* First 64 bits of the finals of nonce .. nonce + 7. */
-ulong8 firsts_of(ulong4 header, ulong nonce, __global const uint16 *low,
-                 __global const uint16 *high, uint low_rows, uint rows, uint magic)
+INLINE ulong8 firsts_of(ulong4 header, ulong nonce, __global const uint16 *low,
+                        __global const uint16 *high, uint low_rows, uint rows, uint magic)
 {
     ulong words[8 * LOT];
     uint row[LOT];

@@ -314,7 +314,9 @@ static cl_int make_groups(struct run *run)
     uint64_t at_once = queue->ns_per_group == 0
                            ? UINT64_C(4) * device->units
                            : OPENCL_LAUNCH_US * UINT64_C(1000) / queue->ns_per_group;
-    at_once = at_once < 1 ? 1 : at_once > OPENCL_GROUPS_MAX ? OPENCL_GROUPS_MAX : at_once;
+    /* One a unit takes no longer than one alone; fewer would only cost launches. */
+    at_once = at_once < device->units ? device->units : at_once;
+    at_once = at_once > OPENCL_GROUPS_MAX ? OPENCL_GROUPS_MAX : at_once;
     uint64_t start_us = rr_monotonic_us(rr_clock_system());
     queue->stamp++;
     cl_int code = api->clEnqueueWriteBuffer(queue->queue, queue->map, CL_FALSE, 0,

@@ -20,11 +20,10 @@ struct lab {
     void *epoch;
 };
 
-/* A folder of the build for what PoCL compiles; before OpenCL is loaded. */
-static inline void keep_compiled_kernels_in(const char *name)
+/* A folder of the build for what PoCL compiles, shared by the tests; before OpenCL is loaded. */
+static inline void keep_compiled_kernels(void)
 {
-    char path[512];
-    assert_true(snprintf(path, sizeof(path), "%s/../tests/pocl-%s", RR_BIN_DIR, name) < 512);
+    static const char path[] = RR_BIN_DIR "/../tests/pocl";
     assert_int_equal(rr_make_folders(path, NULL), RR_OK);
     assert_int_equal(setenv("POCL_CACHE_DIR", path, 1), 0);
 }

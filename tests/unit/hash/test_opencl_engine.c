@@ -192,7 +192,7 @@ int main(void)
 {
     struct rr_hash_device which;
     rr_log_set_level((enum rr_log_level)0); /* the lost device is lost on purpose */
-    keep_compiled_kernels_in("opencl-engine");
+    keep_compiled_kernels();
     if (!usable_device(&which)) {
         return 77;
     }

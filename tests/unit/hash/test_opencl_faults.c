@@ -592,7 +592,7 @@ static void a_dataset_larger_than_a_buffer_lies_in_two(void **state)
 int main(void)
 {
     rr_log_set_level(RR_LOG_ERROR);
-    keep_compiled_kernels_in("opencl-faults");
+    keep_compiled_kernels();
     if (!usable_device(&which)) {
         return 77;
     }
