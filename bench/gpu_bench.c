@@ -111,6 +111,7 @@ int main(int argc, char **argv)
         }
     }
     run_drop(&bench);
+    (void)cuda_enter(bench.device, NULL);
     (void)bench.device->driver->release(bench.words);
     (void)bench.device->driver->module_unload(bench.probe_module);
     hash_backend_cuda.close(bench.device);

@@ -233,7 +233,7 @@ void jobs_engine(struct gpu_bench *bench)
     struct rr_hash_params params = size_params(bench, GPU_BENCH_EPOCH);
     struct rr_fault fault = {0};
     struct rr_hash_engine *engine = NULL;
-    struct rr_hash_options options = {.devices = bench->about.id, .threads = 1};
+    struct rr_hash_options options = {.devices = bench->about.id, .threads = bench->dry ? 1 : 0};
     run_drop(bench); /* a card may have room for one dataset only */
     uint64_t start = kit_now_us();
     kit_check(rr_hash_engine_new(&engine, &params, &options, &fault), "engine", &fault);

@@ -270,7 +270,9 @@ void size_buffers(struct gpu_bench *bench)
     size_t free_bytes = 0;
     size_t all_bytes = 0;
     cuda_address buffer = 0;
+    struct rr_fault fault = {0};
     run_drop(bench);
+    kit_check(cuda_enter(bench->device, &fault), "context", &fault); /* the engine had its own */
     kit_code(bench, driver->memory_info(&free_bytes, &all_bytes), "memory");
     uint64_t unit = bench->dry ? UINT64_C(16) << 10 : UINT64_C(512) << 20;
     uint64_t room = free_bytes / 100 * 95;

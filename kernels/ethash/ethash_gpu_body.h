@@ -218,7 +218,7 @@ RR_GPU_FN void gpu_finish(struct rr_ethash_gpu_tail a, struct gpu_stash *room)
     const struct rr_ethash_gpu_job *job = a.jobs + use;
     uint64_t final[4];
     uint32_t folded[8];
-    gpu_whole(final, folded, job->header, job->nonce + a.results[use].offset, a.rows, 4, room);
+    gpu_whole(final, folded, job->header, job->nonce + a.results[use].offset, a.rows, 8, room);
     if (at < a.jobs_count) {
         for (int i = 0; i < 4; i++) {
             a.results[at].final[i] = final[i];
@@ -232,7 +232,7 @@ RR_GPU_FN void gpu_verify(struct rr_ethash_gpu_verify a, struct gpu_stash *room)
     struct rr_ethash_gpu_check *check = a.checks + (at < a.count ? at : a.count - 1);
     uint64_t final[4], mix[4];
     uint32_t folded[8];
-    gpu_whole(final, folded, check->header, check->nonce, a.rows, 4, room);
+    gpu_whole(final, folded, check->header, check->nonce, a.rows, 8, room);
     gpu_pair(mix, folded, 4);
     if (at < a.count) {
         for (int i = 0; i < 4; i++) {
