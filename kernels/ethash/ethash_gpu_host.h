@@ -6,7 +6,7 @@
 #include "ethash/ethash_gpu.h"
 #include <string.h>
 
-#define RR_GPU_FN                      static inline
+#define RR_GPU_FN                      static inline __attribute__((unused))
 #define RR_GPU_KERNEL(threads, blocks) static void
 #define RR_GPU_SHARED                  static _Thread_local /* blocks run one after another in a thread */
 #define RR_GPU_ALIGNED(bytes)          _Alignas(bytes)
