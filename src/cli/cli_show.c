@@ -95,6 +95,11 @@ static void print_status(const json_t *json)
               (unsigned long long)cli_number(pay, "paid_units"), cli_text(pay, "paid"),
               (unsigned long long)cli_number(pay, "settled_units"), cli_text(pay, "settled"),
               (unsigned long long)cli_number(pay, "certificates"));
+    if (cli_number(pay, "withheld") > 0) {
+        cli_print("         viewers that kept certificates back: %llu found, %llu not served now\n",
+                  (unsigned long long)cli_number(pay, "withheld"),
+                  (unsigned long long)cli_number(pay, "dropped_viewers"));
+    }
     cli_print("jobs\n");
     json_array_foreach(json_object_get(json, "jobs"), i, job)
     {
