@@ -66,11 +66,19 @@ uint32_t opencl_magic(uint32_t n)
     return n == 1 ? UINT32_MAX : (uint32_t)((UINT64_C(1) << 32) / n);
 }
 
-void opencl_argument(const struct opencl_api *api, cl_kernel kernel, cl_uint index, size_t size,
-                     const void *value, cl_int *code)
+void opencl_argument_u32(const struct opencl_api *api, cl_kernel kernel, cl_uint index,
+                         uint32_t value, cl_int *code)
 {
     if (*code == CL_SUCCESS) {
-        *code = api->clSetKernelArg(kernel, index, size, value);
+        *code = api->clSetKernelArg(kernel, index, sizeof(value), &value);
+    }
+}
+
+void opencl_argument_buffer(const struct opencl_api *api, cl_kernel kernel, cl_uint index,
+                            cl_mem buffer, cl_int *code)
+{
+    if (*code == CL_SUCCESS) {
+        *code = api->clSetKernelArg(kernel, index, sizeof(cl_mem), &buffer);
     }
 }
 
@@ -434,11 +442,11 @@ static enum rr_err build_rows(const struct opencl_epoch *epoch, const struct bui
     uint32_t magic = opencl_magic(epoch->params.cache_items);
     uint64_t launch = (uint64_t)device->units * ITEMS;
     cl_int code = CL_SUCCESS;
-    opencl_argument(api, kernel, 0, sizeof(out), &out, &code);
-    opencl_argument(api, kernel, 1, sizeof(base), &base, &code);
-    opencl_argument(api, kernel, 4, sizeof(builder->cache), &builder->cache, &code);
-    opencl_argument(api, kernel, 5, sizeof(magic), &epoch->params.cache_items, &code);
-    opencl_argument(api, kernel, 6, sizeof(magic), &magic, &code);
+    opencl_argument_buffer(api, kernel, 0, out, &code);
+    opencl_argument_u32(api, kernel, 1, base, &code);
+    opencl_argument_buffer(api, kernel, 4, builder->cache, &code);
+    opencl_argument_u32(api, kernel, 5, epoch->params.cache_items, &code);
+    opencl_argument_u32(api, kernel, 6, magic, &code);
     for (uint32_t node = base; node < end && code == CL_SUCCESS;) {
         if (builder->cancel != NULL && atomic_load(builder->cancel)) {
             return rr_fail(fault, RR_ERR_CANCELLED, "the Ethash dataset on %s was given up",
@@ -448,8 +456,8 @@ static enum rr_err build_rows(const struct opencl_epoch *epoch, const struct bui
         size_t global = ((size_t)count + ITEMS - 1) / ITEMS * ITEMS;
         const size_t local = ITEMS;
         uint64_t start_us = rr_monotonic_us(rr_clock_system());
-        opencl_argument(api, kernel, 2, sizeof(node), &node, &code);
-        opencl_argument(api, kernel, 3, sizeof(count), &count, &code);
+        opencl_argument_u32(api, kernel, 2, node, &code);
+        opencl_argument_u32(api, kernel, 3, count, &code);
         if (code == CL_SUCCESS) {
             code = api->clEnqueueNDRangeKernel(builder->queue, kernel, 1, NULL, &global, &local, 0,
                                                NULL, NULL);

@@ -167,9 +167,11 @@ enum rr_err opencl_failed(const struct opencl_device *device, const char *what, 
                           struct rr_fault *fault);
 /* floor(2^32 / n), 2^32 - 1 for n = 1: the kernels' modulo. */
 uint32_t opencl_magic(uint32_t n);
-/* Sets an argument; the first error stays in *code. */
-void opencl_argument(const struct opencl_api *api, cl_kernel kernel, cl_uint index, size_t size,
-                     const void *value, cl_int *code);
+/* Set an argument; the first error stays in *code. */
+void opencl_argument_u32(const struct opencl_api *api, cl_kernel kernel, cl_uint index,
+                         uint32_t value, cl_int *code);
+void opencl_argument_buffer(const struct opencl_api *api, cl_kernel kernel, cl_uint index,
+                            cl_mem buffer, cl_int *code);
 
 /* Builds the search; RR_ERR_UNSUPPORTED with the compiler's words. *out by opencl_program_clear.
  */

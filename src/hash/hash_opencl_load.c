@@ -202,13 +202,18 @@ static const char *unfit(const struct opencl_api *api, cl_device_id device, uint
 {
     char version[64];
     device_text(version, sizeof(version), api, device, CL_DEVICE_VERSION);
-    unsigned major = 0;
-    unsigned minor = 0;
-    bool told = sscanf(version, "OpenCL %u.%u", &major, &minor) == 2;
+    static const char before[] = "OpenCL "; /* then "1.2", then what the maker likes */
+    unsigned long major = 0;
+    unsigned long minor = 0;
+    if (strncmp(version, before, strlen(before)) == 0) {
+        char *end = NULL;
+        major = strtoul(version + strlen(before), &end, 10);
+        minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    }
     if (device_number(api, device, CL_DEVICE_AVAILABLE, sizeof(cl_bool)) == 0) {
         return "its driver says that it is not available; look at the driver's own tools";
     }
-    if (!told || major < 1 || (major == 1 && minor < 2)) {
+    if (major < 1 || (major == 1 && minor < 2)) {
         return "it has no OpenCL 1.2; install a newer driver";
     }
     if (device_number(api, device, CL_DEVICE_COMPILER_AVAILABLE, sizeof(cl_bool)) == 0) {

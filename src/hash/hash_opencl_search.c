@@ -35,13 +35,13 @@ static void dataset_arguments(const struct opencl_epoch *epoch, cl_kernel kernel
                               cl_int *code)
 {
     const struct opencl_api *api = epoch->device->api;
-    const cl_mem *high = epoch->high != NULL ? &epoch->high : &epoch->low;
+    cl_mem high = epoch->high != NULL ? epoch->high : epoch->low;
     uint32_t magic = opencl_magic(epoch->params.dataset_items);
-    opencl_argument(api, kernel, first, sizeof(epoch->low), &epoch->low, code);
-    opencl_argument(api, kernel, first + 1, sizeof(*high), high, code);
-    opencl_argument(api, kernel, first + 2, sizeof(magic), &epoch->low_rows, code);
-    opencl_argument(api, kernel, first + 3, sizeof(magic), &epoch->params.dataset_items, code);
-    opencl_argument(api, kernel, first + 4, sizeof(magic), &magic, code);
+    opencl_argument_buffer(api, kernel, first, epoch->low, code);
+    opencl_argument_buffer(api, kernel, first + 1, high, code);
+    opencl_argument_u32(api, kernel, first + 2, epoch->low_rows, code);
+    opencl_argument_u32(api, kernel, first + 3, epoch->params.dataset_items, code);
+    opencl_argument_u32(api, kernel, first + 4, magic, code);
 }
 
 /* ---- checks -------------------------------------------------------------------------------------
@@ -69,10 +69,10 @@ static enum rr_err hash_checks(const struct opencl_epoch *epoch, struct opencl_q
     cl_int code = api->clEnqueueWriteBuffer(queue->queue, queue->checks, CL_TRUE, 0,
                                             count * sizeof(*queue->host_checks), queue->host_checks,
                                             0, NULL, NULL);
-    opencl_argument(api, kernel, 0, sizeof(queue->checks), &queue->checks, &code);
-    opencl_argument(api, kernel, 1, sizeof(queue->hashes), &queue->hashes, &code);
-    opencl_argument(api, kernel, 2, sizeof(count), &count, &code);
-    opencl_argument(api, kernel, 3, sizeof(stamp), &stamp, &code);
+    opencl_argument_buffer(api, kernel, 0, queue->checks, &code);
+    opencl_argument_buffer(api, kernel, 1, queue->hashes, &code);
+    opencl_argument_u32(api, kernel, 2, count, &code);
+    opencl_argument_u32(api, kernel, 3, stamp, &code);
     dataset_arguments(epoch, kernel, 4, &code);
     if (code == CL_SUCCESS) {
         code = api->clEnqueueNDRangeKernel(queue->queue, kernel, 1, NULL, &global, &local, 0, NULL,
@@ -288,15 +288,15 @@ static cl_int enqueue_groups(const struct run *run, uint32_t at_once)
     const size_t local = run->epoch->program.shape->items;
     uint32_t stamp = queue->stamp;
     cl_int code = CL_SUCCESS;
-    opencl_argument(api, run->search, 0, sizeof(queue->works), &queue->works, &code);
-    opencl_argument(api, run->search, 1, sizeof(queue->map), &queue->map, &code);
-    opencl_argument(api, run->search, 2, sizeof(queue->candidates), &queue->candidates, &code);
-    opencl_argument(api, run->search, 4, sizeof(stamp), &stamp, &code);
+    opencl_argument_buffer(api, run->search, 0, queue->works, &code);
+    opencl_argument_buffer(api, run->search, 1, queue->map, &code);
+    opencl_argument_buffer(api, run->search, 2, queue->candidates, &code);
+    opencl_argument_u32(api, run->search, 4, stamp, &code);
     dataset_arguments(run->epoch, run->search, 5, &code);
     for (uint32_t first = 0; first < run->groups && code == CL_SUCCESS; first += at_once) {
         uint32_t now = run->groups - first < at_once ? run->groups - first : at_once;
         size_t global = local * now;
-        opencl_argument(api, run->search, 3, sizeof(first), &first, &code);
+        opencl_argument_u32(api, run->search, 3, first, &code);
         if (code == CL_SUCCESS) {
             code = api->clEnqueueNDRangeKernel(queue->queue, run->search, 1, NULL, &global, &local,
                                                0, NULL, NULL);

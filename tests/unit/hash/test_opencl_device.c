@@ -48,13 +48,13 @@ static void check_item(char *row)
     uint32_t count = 2;
     const size_t items = 64;
     cl_int code = CL_SUCCESS;
-    opencl_argument(api, kernel13, 0, sizeof(item13), &item13, &code);
-    opencl_argument(api, kernel13, 1, sizeof(node), &node, &code);
-    opencl_argument(api, kernel13, 2, sizeof(node), &node, &code);
-    opencl_argument(api, kernel13, 3, sizeof(count), &count, &code);
-    opencl_argument(api, kernel13, 4, sizeof(cache13), &cache13, &code);
-    opencl_argument(api, kernel13, 5, sizeof(cache_items), &cache_items, &code);
-    opencl_argument(api, kernel13, 6, sizeof(magic), &magic, &code);
+    opencl_argument_buffer(api, kernel13, 0, item13, &code);
+    opencl_argument_u32(api, kernel13, 1, node, &code);
+    opencl_argument_u32(api, kernel13, 2, node, &code);
+    opencl_argument_u32(api, kernel13, 3, count, &code);
+    opencl_argument_buffer(api, kernel13, 4, cache13, &code);
+    opencl_argument_u32(api, kernel13, 5, cache_items, &code);
+    opencl_argument_u32(api, kernel13, 6, magic, &code);
     assert_int_equal(code, CL_SUCCESS);
     assert_int_equal(
         api->clEnqueueNDRangeKernel(queue13, kernel13, 1, NULL, &items, &items, 0, NULL, NULL),
