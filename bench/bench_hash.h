@@ -12,9 +12,9 @@
 struct hash_world {
     struct rr_ethash_node *cache, *dataset, *scratch; /* scratch: room for another cache */
     uint32_t cache_items, dataset_items;
-    uint64_t dataset_bytes; /* mapped: more than dataset_items where the machine has it */
-    uint32_t threads;       /* 1, or 2 where there are two cores */
-    uint64_t from_us;       /* when it was opened; the monotonic clock */
+    uint64_t dataset_bytes;
+    uint32_t threads; /* 1, or 2 where there are two cores */
+    uint64_t from_us; /* when it was opened; the monotonic clock */
     struct rr_ethash_node *rows[BENCH_THREADS_MAX];
     struct rr_ethash_try *tries[BENCH_THREADS_MAX];
     const struct rr_peer_ethash *peer; /* NULL: none */
@@ -27,6 +27,8 @@ struct hash_world {
 enum rr_err hash_world_open(struct hash_world *world, const char *peer_path,
                             struct rr_fault *fault) RR_MUST_USE;
 void hash_world_close(struct hash_world *world);
+/* Whether so much more may be mapped: at most half of what is free. */
+bool hash_world_has(uint64_t bytes);
 
 #define HASH_ROWS_MAX 128
 struct hash_table {

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define GIB       (UINT64_C(1) << 30)
 #define ROWS      64u
 #define TRIES     256u
 #define COMPARED  40u /* no multiple of a batch */
@@ -117,13 +116,12 @@ static enum rr_err compare_all(const struct hash_world *w, struct rr_fault *faul
     return compare_peer(w, full, light, fault);
 }
 
-/* 4 GiB where that is at most a quarter of the machine, else what epoch 0 needs. */
-static uint64_t dataset_bytes(void)
+bool hash_world_has(uint64_t bytes)
 {
     long pages = sysconf(_SC_AVPHYS_PAGES);
     long page_bytes = sysconf(_SC_PAGESIZE);
-    uint64_t have = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
-    return have >= 16 * GIB ? 4 * GIB : GIB;
+    uint64_t free_bytes = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+    return free_bytes / 2 >= bytes;
 }
 
 enum rr_err hash_world_open(struct hash_world *world, const char *peer_path, struct rr_fault *fault)
@@ -133,7 +131,7 @@ enum rr_err hash_world_open(struct hash_world *world, const char *peer_path, str
     enum rr_err err = RR_OK;
     w.from_us = rr_monotonic_us(rr_clock_system());
     (void)rr_ethash_sizes(&w.cache_items, &w.dataset_items, 0);
-    w.dataset_bytes = dataset_bytes();
+    w.dataset_bytes = UINT64_C(128) * w.dataset_items;
     for (uint32_t i = 0; i < w.threads; i++) {
         w.rows[i] = rr_alloc_aligned((size_t)2 * ROWS * sizeof *w.rows[i]);
         w.tries[i] = rr_alloc_array(TRIES, sizeof *w.tries[i]);

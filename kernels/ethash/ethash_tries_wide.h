@@ -128,6 +128,12 @@ static void light(struct rr_ethash_try *tries, size_t count, const struct rr_eth
     struct node_group made[GROUPS];
     struct rr_ethash_try nobody;
     for (size_t done = 0; done < count; done += TRIES) {
+        if (count - done == 1) { /* alone in its registers it takes longer than by the law */
+            struct rr_ethash_try *to = &tries[done];
+            rr_ethash_light(to->mix, to->final_be, cache, cache_items, dataset_items,
+                            to->header_hash, to->nonce);
+            return;
+        }
         size_t groups = take_tries(group, GROUPS / 2, tries + done, count - done, &nobody);
         for (size_t h = 0; h < groups; h++) {
             start_tries(&group[h]);
