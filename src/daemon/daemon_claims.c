@@ -111,8 +111,8 @@ static bool work_many(void *ctx, struct rr_proof_work *works, size_t count)
     bool done = rig->light == NULL && rr_hash_verify(rig->engine, checks, count, &fault) == RR_OK;
     for (size_t i = 0; i < count; i++) {
         if (!done) {
-            rr_hash_light_compute(rig->light, checks[i].header_hash, checks[i].nonce, checks[i].mix,
-                                  checks[i].final_be);
+            rr_hash_light_compute(daemon_rig_light(rig), checks[i].header_hash, checks[i].nonce,
+                                  checks[i].mix, checks[i].final_be);
         }
         memcpy(works[i].final_be, checks[i].final_be, 32);
     }

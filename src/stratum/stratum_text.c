@@ -188,8 +188,11 @@ uint64_t stratum_hashes_of(struct rr_u256 boundary)
     if (rr_u256_is_zero(boundary)) {
         return UINT64_MAX;
     }
-    uint64_t hashes = rr_u256_saturate_u64(rr_u256_div(rr_u256_max(), boundary, NULL));
-    return hashes > 0 ? hashes : 1;
+    struct rr_u256 rest;
+    uint64_t hashes = rr_u256_saturate_u64(rr_u256_div(rr_u256_max(), boundary, &rest));
+    struct rr_u256 next = rr_u256_add(rest, rr_u256_of(1), NULL);
+    bool exact = rr_u256_compare(next, boundary) == 0; /* it divides 2^256 */
+    return exact && hashes < UINT64_MAX ? hashes + 1 : hashes;
 }
 
 void stratum_boundary_text(char out[static 65], struct rr_u256 boundary)
