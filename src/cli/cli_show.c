@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define WORKERS_SHOWN 8
+
 struct show {
     const char *data;
     bool json;
@@ -58,6 +60,50 @@ static void print_job_line(const json_t *job)
               error[0] != '\0' ? ": " : "", error);
 }
 
+/* Miners that work on this rig's blocks, and the mining pool that this rig works for. */
+static void print_mining(const json_t *stratum, const json_t *pool)
+{
+    const json_t *worker;
+    size_t i;
+    if (json_is_true(json_object_get(stratum, "on"))) {
+        cli_print(
+            "stratum  %s:%llu%s, %llu miners, %llu H/s, %llu shares, %llu stale, %llu refused, "
+            "%llu blocks\n",
+            cli_text(stratum, "listen"), (unsigned long long)cli_number(stratum, "port"),
+            json_is_true(json_object_get(stratum, "tls")) ? " (TLS)" : "",
+            (unsigned long long)cli_number(stratum, "authorized"),
+            (unsigned long long)cli_number(stratum, "hashes_per_s"),
+            (unsigned long long)cli_number(stratum, "accepted"),
+            (unsigned long long)cli_number(stratum, "stale"),
+            (unsigned long long)(cli_number(stratum, "rejected") +
+                                 cli_number(stratum, "duplicate")),
+            (unsigned long long)cli_number(stratum, "blocks"));
+    }
+    json_array_foreach(json_object_get(stratum, "workers"), i, worker)
+    {
+        if (i == WORKERS_SHOWN) {
+            cli_print("         and more: --json shows them\n");
+            break;
+        }
+        cli_print("         %-24s %llu H/s, %llu shares, %llu blocks\n", cli_text(worker, "worker"),
+                  (unsigned long long)cli_number(worker, "hashes_per_s"),
+                  (unsigned long long)cli_number(worker, "accepted"),
+                  (unsigned long long)cli_number(worker, "blocks"));
+    }
+    if (json_is_true(json_object_get(pool, "on"))) {
+        bool connected = json_is_true(json_object_get(pool, "connected"));
+        cli_print(
+            "mining pool %s%s, %s; %llu shares, %llu stale, %llu refused, answers in %.1f ms%s%s\n",
+            cli_text(pool, "pool"), json_is_true(json_object_get(pool, "tls")) ? " (TLS)" : "",
+            connected ? cli_text(pool, "dialect") : "no work yet",
+            (unsigned long long)cli_number(pool, "accepted"),
+            (unsigned long long)cli_number(pool, "stale"),
+            (unsigned long long)cli_number(pool, "rejected"),
+            (double)cli_number(pool, "latency_mean_us") / 1e3,
+            connected ? "" : "; last: ", connected ? "" : cli_text(pool, "last_failure"));
+    }
+}
+
 static void print_status(const json_t *json)
 {
     const json_t *chain = json_object_get(json, "chain"), *hash = json_object_get(json, "hash");
@@ -81,6 +127,7 @@ static void print_status(const json_t *json)
     if (cli_text(hash, "alarm")[0] != '\0') {
         cli_print("         %s\n", cli_text(hash, "alarm"));
     }
+    print_mining(json_object_get(json, "stratum"), json_object_get(json, "mining_pool"));
     cli_print("store    %llu objects, %llu shards, %.1f MB; repaired %llu, to repair %llu\n",
               (unsigned long long)cli_number(store, "objects"),
               (unsigned long long)cli_number(store, "shards"),
