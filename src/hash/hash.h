@@ -163,7 +163,8 @@ enum rr_err rr_hash_engine_prepare_next(struct rr_hash_engine *engine,
 /* True when what was asked by rr_hash_engine_prepare_next is there: the switch will not block. */
 bool rr_hash_engine_next_ready(struct rr_hash_engine *engine);
 /* From now on jobs and checks are of these params; those that wait end as RR_HASH_STALE, argmin
- * with its best so far. A pointer swap when it was prepared, else blocks for cache and datasets.
+ * with its best so far. A pointer swap when it was prepared; else blocks for the cache, and devices
+ * make their datasets after it while jobs wait for them.
  * The params of the present epoch change nothing. Any thread, not from a callback. RR_ERR_LIMIT,
  * RR_ERR_MEMORY (the old epoch stays). */
 enum rr_err rr_hash_engine_switch(struct rr_hash_engine *engine,
