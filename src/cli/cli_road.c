@@ -21,8 +21,12 @@
 #define REPAIR_WAIT_MS 30000
 #define POLL_MS        200
 #define VIEWER_COINS   "2"
-#define POOL_BLOCKS    "14"
-#define SPOIL_EVERY    10
+/* An advertiser's, so to say: each segment carries a puzzle of some thousand hashes. */
+#define PUZZLE_CONTRACT   "00000000000000000000000000000000000000000000000000000000000000ad"
+#define PUZZLE_PRIZE      "0.01"
+#define PUZZLE_DIFFICULTY "2000"
+#define POOL_BLOCKS       "14"
+#define SPOIL_EVERY       10
 
 extern char **environ;
 
@@ -304,19 +308,10 @@ static enum rr_err fund_viewer(struct road *road, struct rr_fault *fault)
 static enum rr_err watch(struct road *road, struct rr_fault *fault)
 {
     const json_t *first = json_array_get(json_object_get(road->job, "renditions"), 0);
-    const char *argv[] = {"reelrig",
-                          "watch",
-                          road->resource_url,
-                          "--rendition",
-                          cli_text(first, "name"),
-                          "-o",
-                          road->watched,
-                          "--wallet",
-                          road->wallet,
-                          "--pool-blocks",
-                          POOL_BLOCKS,
-                          "--json",
-                          NULL};
+    const char *argv[] = {
+        "reelrig",   "watch",       road->resource_url, "--rendition", cli_text(first, "name"),
+        "-o",        road->watched, "--wallet",         road->wallet,  "--pool-blocks",
+        POOL_BLOCKS, "--puzzles",   "--json",           NULL};
     if (argv[4][0] == '\0') {
         argv[3] =
             "--json"; /* after a restart the progress is gone: the first rendition is the default */
@@ -327,11 +322,16 @@ static enum rr_err watch(struct road *road, struct rr_fault *fault)
     enum rr_err err = run_program(road, &road->watch, argv, fault);
     road->serve_s = seconds_since(from_us);
     if (err == RR_OK) {
-        say(road, "watched %s: %llu segments, %llu units paid, %llu certificates",
+        const json_t *puzzles = json_object_get(road->watch, "puzzles");
+        say(road,
+            "watched %s: %llu segments, %llu units paid, %llu certificates, %llu of %llu puzzles "
+            "solved",
             cli_text(road->watch, "rendition"),
             (unsigned long long)cli_number(road->watch, "segments"),
             (unsigned long long)cli_number(road->watch, "paid_units"),
-            (unsigned long long)cli_number(road->watch, "certificates"));
+            (unsigned long long)cli_number(road->watch, "certificates"),
+            (unsigned long long)cli_number(puzzles, "solved"),
+            (unsigned long long)cli_number(puzzles, "seen"));
     }
     return err;
 }
@@ -412,7 +412,9 @@ static enum rr_err settle_and_release(struct road *road, struct rr_fault *fault)
 static enum rr_err walk(struct road *road, struct rr_fault *fault)
 {
     say(road, "rig %s, control %s", road->rig.serve, road->rig.control);
-    const struct cli_publish_words words = {0};
+    const struct cli_publish_words words = {.puzzle = PUZZLE_CONTRACT,
+                                            .puzzle_prize = PUZZLE_PRIZE,
+                                            .puzzle_difficulty = PUZZLE_DIFFICULTY};
     enum rr_err err = cli_publish_follow(&road->rig, &road->job, road->video, &words, fault);
     if (err != RR_OK) {
         return err;
@@ -442,8 +444,10 @@ static json_t *summary(struct road *road, struct rr_fault *fault)
                  *store = json_object_get(status, "store");
     const json_t *serve = json_object_get(status, "serve"), *pay = json_object_get(status, "pay");
     const json_t *seconds = json_object_get(road->job, "seconds");
+    const json_t *puzzles = json_object_get(road->watch, "puzzles");
     json_t *out = json_pack(
-        "{s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
+        "{s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:s}",
         "frames_in", (json_int_t)cli_number(road->job, "frames_in"), "renditions",
         (json_int_t)json_array_size(json_object_get(road->job, "renditions")), "gops",
         (json_int_t)cli_number(road->job, "gops"), "frames_out_ok",
@@ -457,7 +461,9 @@ static json_t *summary(struct road *road, struct rr_fault *fault)
         (json_int_t)cli_number(pay, "paid_units"), "settled_units",
         (json_int_t)cli_number(pay, "settled_units"), "certificates",
         (json_int_t)cli_number(chain, "certificates_mined"), "reputation_q32",
-        (json_int_t)cli_number(chain, "best_reputation_q32"), "height",
+        (json_int_t)cli_number(chain, "best_reputation_q32"), "puzzles",
+        (json_int_t)cli_number(puzzles, "seen"), "puzzle_claims",
+        (json_int_t)cli_number(puzzles, "accepted"), "height",
         (json_int_t)cli_number(chain, "height"), "state_root", cli_text(chain, "state_root"));
     json_object_set_new(
         out, "seconds",

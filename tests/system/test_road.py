@@ -24,7 +24,7 @@ def road_adds_up():
         assert result.returncode == 0, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
         last = json.loads(result.stdout.strip().split("\n")[-1])
         for key in ("frames_in renditions gops frames_out_ok proofs_checked proofs_failed shards shards_repaired "
-                    "served_bytes segments_served paid_units settled_units certificates reputation_q32 height state_root").split():
+                    "served_bytes segments_served paid_units settled_units certificates reputation_q32 puzzles puzzle_claims height state_root").split():
             assert key in last, f"{key} is missing in {last}"
         for key in ("transcode", "prove", "store", "serve", "total"):
             assert last["seconds"][key] > 0, f"seconds.{key} in {last}"
@@ -34,6 +34,7 @@ def road_adds_up():
         assert last["shards_repaired"] >= 2, last
         assert last["paid_units"] > 0 and last["settled_units"] == last["paid_units"], last
         assert last["certificates"] > 0 and 0 < last["reputation_q32"] < 2**32, last
+        assert last["puzzle_claims"] == last["puzzles"] == 11, last
         assert last["segments_served"] >= 11 and last["served_bytes"] > 100000, last
         assert len(last["state_root"]) == 64, last
         watched = data / "watched.mp4"
