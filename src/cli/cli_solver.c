@@ -265,10 +265,10 @@ static void *run(void *ctx)
     while (!solver->stopping && !(solver->finishing && solver->puzzles == NULL)) {
         struct puzzle *puzzle = NULL;
         enum step step = next_step(solver, &puzzle);
-        if (step == STEP_WAIT) {
-            pthread_cond_wait(&solver->wake, &solver->lock);
-        } else if (step == STEP_SEND) {
+        if (step == STEP_SEND) {
             send_ended(solver);
+        } else if (puzzle == NULL) {
+            pthread_cond_wait(&solver->wake, &solver->lock);
         } else {
             puzzle->submitted = true;
             pthread_mutex_unlock(&solver->lock);

