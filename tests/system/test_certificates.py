@@ -13,15 +13,14 @@ import urllib.parse
 
 from rig import Rig, bin_folder, make_clip, reelrig, root, run_tests
 
-SLICES_PER_S = 4
-
 
 class SlowWay(http.server.ThreadingHTTPServer):
     """Stands between viewer and rig, and gives out slices at a viewer's pace."""
 
     daemon_threads = True
 
-    def __init__(self, serve):
+    def __init__(self, serve, slices_per_s):
+        self.pause = 1 / slices_per_s
         super().__init__(("127.0.0.1", 0), SlowRequest)
         self.target = urllib.parse.urlsplit(serve)
         self.posts, self.asked, self.last = [], 0, 0.0
@@ -40,7 +39,7 @@ class SlowRequest(http.server.BaseHTTPRequestHandler):
     def forward(self):
         server = self.server
         if "/seg_" in self.path:
-            time.sleep(1 / SLICES_PER_S)
+            time.sleep(server.pause)
             server.asked += 1
             server.last = time.monotonic()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -92,7 +91,7 @@ def in_time():
         steady(rig)
         wallet = rig.folder / "viewer"
         rig.fund(wallet)
-        way = SlowWay(rig.serve)
+        way = SlowWay(rig.serve, 4)
         seen = json.loads(reelrig("watch", way.url(resource), "--rendition", "180p", "--wallet", wallet, "-o",
                                   rig.folder / "a.mp4", "--cpu-share", "20", "--json", check=True).stdout)
         service = seen["service"]
@@ -126,7 +125,7 @@ def dropped():
         steady(rig)
         wallet = rig.folder / "viewer"
         rig.fund(wallet)
-        way = SlowWay(rig.serve)
+        way = SlowWay(rig.serve, 1.5)
         out = None
         for turn in range(12):  # one file may be over before enough puzzles are
             out = subprocess.run([bin_folder / "reelrig", "watch", way.url(resource), "--rendition", ("180p", "360p")[turn % 2],
