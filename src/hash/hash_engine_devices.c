@@ -69,6 +69,7 @@ static void bury(struct hash_device *device, struct hash_run *run)
     hash_requests_fail(device);
     device->run = NULL;
     device->proving = false;
+    device->tune = false;
     device->quantum = 0;
     run->next_dead = engine->dead;
     engine->dead = run;

@@ -213,6 +213,7 @@ static void tune(struct hash_device *device)
     device->tune_err = err;
     device->tunes_done++;
     device->tune = false;
+    run->unproven = true; /* another variant may be wrong where the last was right */
     hash_engine_retext(engine);
     device->ps_per_hash = 0;
     hash_stir(engine);
