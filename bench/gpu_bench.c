@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void usage(void)
+_Noreturn static void usage(void)
 {
     (void)fprintf(stderr, "usage: gpu_bench --out FILE [--seconds N] [--device ID] [--seed N] "
                           "[--dry LIBRARY] [--fact NAME=TEXT]...\n");
@@ -66,11 +66,12 @@ int main(int argc, char **argv)
     uint64_t seed = 0;
     unsigned long seconds = 540;
     rr_random(&seed, sizeof(seed));
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (value == NULL) {
             usage();
-        } else if (strcmp(argv[i], "--out") == 0) {
+        }
+        if (strcmp(argv[i], "--out") == 0) {
             bench.out_path = value;
         } else if (strcmp(argv[i], "--seconds") == 0) {
             seconds = strtoul(value, NULL, 10);
@@ -85,7 +86,6 @@ int main(int argc, char **argv)
         } else {
             usage();
         }
-        i++;
     }
     if (bench.out_path == NULL || seconds == 0) {
         usage();

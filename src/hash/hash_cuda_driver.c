@@ -62,7 +62,7 @@ static bool find_all(struct cuda_driver *driver, void *handle, char why_not[stat
     if (missing == NULL) {                                                                         \
         symbol = find(first, second, text, since);                                                 \
         memcpy(&driver->name, &symbol, sizeof(driver->name));                                      \
-        missing = symbol == NULL ? text : NULL;                                                    \
+        missing = symbol == NULL ? (text) : NULL;                                                  \
     }
     CUDA_CALLS(X)
 #undef X
