@@ -183,6 +183,12 @@ INLINE uint modulo(uint x, uint n, uint magic)
     return min(rest, rest - n);
 }
 
+INLINE uint8 modulo8(uint8 x, uint n, uint magic)
+{
+    uint8 rest = x - mul_hi(x, (uint8)(magic)) * (uint8)(n);
+    return min(rest, rest - (uint8)(n));
+}
+
 /* Item `row`, `width` vectors long, of a dataset that may lie in two buffers. */
 #define ROW_OF(low, high, low_rows, row, width)                                                    \
     ((row) < (low_rows) ? (low) + (size_t)(row) * (width)                                          \

@@ -12,8 +12,7 @@ DEFINE_KECCAK_F(keccak_f8, ulong8)
         uint8 words = (uint8)(m[0][h].word, m[1][h].word, m[2][h].word, m[3][h].word,              \
                               m[4][h].word, m[5][h].word, m[6][h].word, m[7][h].word);             \
         words ^= (first ^ (uint8)(i)) * FNV_PRIME;                                                 \
-        uint8 rest = words - mul_hi(words, (uint8)(magic)) * (uint8)(rows);                        \
-        vstore8(min(rest, rest - (uint8)(rows)), 0, row);                                          \
+        vstore8(modulo8(words, rows, magic), 0, row);                                              \
         for (uint n = 0; n < LOT; n++) {                                                           \
             __global const uint16 *item = ROW_OF(low, high, low_rows, row[n], 2);                  \
             m[n][0] = m[n][0] * FNV_PRIME ^ item[0];                                               \

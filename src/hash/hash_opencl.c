@@ -13,6 +13,7 @@
 /* kernels/ethash/ethash*.cl */
 extern const char opencl_source_common[];
 extern const char opencl_source_dataset[];
+extern const char opencl_source_dataset_lots[]; /* behind it, for processors */
 extern const char opencl_source_thread[];
 extern const char opencl_source_lanes[];
 extern const char opencl_source_lots[];
@@ -131,14 +132,16 @@ static cl_kernel make_kernel(const struct opencl_device *device, cl_program prog
     return kernel; /* also with an error: the caller clears it */
 }
 
-/* The common source with another behind it. */
+/* The common source with another behind it, and perhaps a third. */
 static enum rr_err make_program(cl_program *out, const struct opencl_device *device,
-                                const char *source, const char *options, struct rr_fault *fault)
+                                const char *source, const char *third, const char *options,
+                                struct rr_fault *fault)
 {
     const struct opencl_api *api = device->api;
-    const char *sources[2] = {opencl_source_common, source};
+    const char *sources[3] = {opencl_source_common, source, third};
     cl_int code = CL_SUCCESS;
-    cl_program program = api->clCreateProgramWithSource(device->context, 2, sources, NULL, &code);
+    cl_program program = api->clCreateProgramWithSource(device->context, third != NULL ? 3 : 2,
+                                                        sources, NULL, &code);
     if (code != CL_SUCCESS) {
         return opencl_failed(device, "its program", code, fault);
     }
@@ -174,7 +177,7 @@ enum rr_err opencl_program_init(struct opencl_program *out, const struct opencl_
                    " -DRR_KEY_MASK=0x%" PRIx64 "UL",
                    shape->group, shape->pair, device->api->key_mask);
     struct opencl_program made = {.shape = shape};
-    enum rr_err err = make_program(&made.program, device, source, options, fault);
+    enum rr_err err = make_program(&made.program, device, source, NULL, options, fault);
     if (err != RR_OK) {
         return err;
     }
@@ -326,6 +329,7 @@ static enum rr_err open_device(void **out, struct hash_opened *opened,
     }
     if (err == RR_OK) {
         err = make_program(&device->common, device, opencl_source_dataset,
+                           device->processor ? opencl_source_dataset_lots : NULL,
                            "-cl-std=CL1.2 -DRR_KEY_MASK=0", fault);
     }
     for (size_t i = 0; i < OPENCL_QUEUES && err == RR_OK; i++) {
@@ -426,6 +430,7 @@ static void unreserve(struct opencl_epoch *epoch, uint64_t bytes)
 struct builder {
     cl_command_queue queue; /* of its own: beside searches */
     cl_kernel kernel;
+    uint32_t nodes; /* of a work-item */
     cl_mem cache;
     const atomic_bool *cancel;
 };
@@ -440,7 +445,8 @@ static enum rr_err build_rows(const struct opencl_epoch *epoch, const struct bui
     uint32_t base = 2 * first_row;
     uint32_t end = base + 2 * rows;
     uint32_t magic = opencl_magic(epoch->params.cache_items);
-    uint64_t launch = (uint64_t)device->units * ITEMS;
+    const uint32_t group = builder->nodes * ITEMS; /* nodes of a work-group */
+    uint64_t launch = (uint64_t)device->units * group;
     cl_int code = CL_SUCCESS;
     opencl_argument_buffer(api, kernel, 0, out, &code);
     opencl_argument_u32(api, kernel, 1, base, &code);
@@ -453,7 +459,7 @@ static enum rr_err build_rows(const struct opencl_epoch *epoch, const struct bui
                            device->name);
         }
         uint32_t count = end - node < launch ? end - node : (uint32_t)launch;
-        size_t global = ((size_t)count + ITEMS - 1) / ITEMS * ITEMS;
+        size_t global = ((size_t)count + group - 1) / group * ITEMS;
         const size_t local = ITEMS;
         uint64_t start_us = rr_monotonic_us(rr_clock_system());
         opencl_argument_u32(api, kernel, 2, node, &code);
@@ -468,7 +474,7 @@ static enum rr_err build_rows(const struct opencl_epoch *epoch, const struct bui
         uint64_t took_us = rr_monotonic_us(rr_clock_system()) - start_us;
         if (took_us < OPENCL_LAUNCH_US / 2 && launch < (1u << 22)) {
             launch *= 2;
-        } else if (took_us > OPENCL_LAUNCH_US && launch >= (uint64_t)2 * ITEMS) {
+        } else if (took_us > OPENCL_LAUNCH_US && launch >= UINT64_C(2) * group) {
             launch /= 2;
         }
         node += count;
@@ -541,10 +547,11 @@ static enum rr_err build(struct opencl_epoch *epoch, const struct hash_setup *se
 {
     const struct opencl_device *device = epoch->device;
     const struct opencl_api *api = device->api;
-    struct builder builder = {.cancel = setup->cancel};
+    struct builder builder = {.nodes = device->processor ? 8 : 1, .cancel = setup->cancel};
     cl_int code = CL_SUCCESS;
     builder.queue = api->clCreateCommandQueue(device->context, device->id, 0, &code);
-    builder.kernel = make_kernel(device, device->common, "dataset", ITEMS, &code);
+    builder.kernel = make_kernel(device, device->common,
+                                 device->processor ? "dataset_lots" : "dataset", ITEMS, &code);
     enum rr_err err = code == CL_SUCCESS
                           ? build_both(epoch, &builder, fault)
                           : opencl_failed(device, "the making of a dataset", code, fault);

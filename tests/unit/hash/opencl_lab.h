@@ -197,4 +197,30 @@ static inline void check_as_the_law(const struct lab *lab, struct rr_prng *prng,
     }
     test_free(checks);
 }
+/* Half of the shapes, as each takes the compiler a second. */
+static inline void shapes_search_as_the_law(void *device, struct rr_prng *prng, bool lanes)
+{
+    struct lab lab = lab_of(one_mib);
+    for (size_t i = 0; i < OPENCL_SHAPES; i++) {
+        char text[96];
+        struct rr_fault fault = {0};
+        bool is_lanes = strcmp(opencl_shapes[i].variant, "lanes") == 0;
+        /* Kernels are not sanitized: two shapes are enough for this side of them. */
+        if (is_lanes != lanes || (getenv("RR_SHORT") != NULL && i % 6 != 0)) {
+            continue;
+        }
+        opencl_shape_text(text, &opencl_shapes[i]);
+        lab_prepare(&lab, device, text);
+        assert_non_null(strstr(OPENCL->text(lab.epoch), opencl_shapes[i].variant));
+        if (hash_backend_prove(OPENCL, lab.epoch, 0, lab.light, &fault) != RR_OK) {
+            fail_msg("%s: %s", text, fault.text);
+        }
+        for (uint32_t slot = 0; slot < OPENCL_SLOTS; slot++) {
+            search_random_works(&lab, slot, prng, 50, 700);
+        }
+        OPENCL->release(lab.epoch);
+        lab.epoch = NULL;
+    }
+    lab_clear(&lab);
+}
 #endif

@@ -8,28 +8,10 @@ static struct hash_opened opened;
 static struct opencl_device *device;
 static struct rr_prng prng;
 
-static void every_shape_searches_and_checks_as_the_law(void **state)
+static void the_shapes_of_lanes_search_and_check_as_the_law(void **state)
 {
     (void)state;
-    struct lab lab = lab_of(one_mib);
-    /* Kernels are not sanitized: there two are enough for this side of them. */
-    size_t step = getenv("RR_SHORT") != NULL ? 6 : 1;
-    for (size_t i = 0; i < OPENCL_SHAPES; i += step) {
-        char text[96];
-        struct rr_fault fault = {0};
-        opencl_shape_text(text, &opencl_shapes[i]);
-        lab_prepare(&lab, device, text);
-        assert_non_null(strstr(OPENCL->text(lab.epoch), opencl_shapes[i].variant));
-        if (hash_backend_prove(OPENCL, lab.epoch, 0, lab.light, &fault) != RR_OK) {
-            fail_msg("%s: %s", text, fault.text);
-        }
-        for (uint32_t slot = 0; slot < opened.slots; slot++) {
-            search_random_works(&lab, slot, &prng, 50, 700);
-        }
-        OPENCL->release(lab.epoch);
-        lab.epoch = NULL;
-    }
-    lab_clear(&lab);
+    shapes_search_as_the_law(device, &prng, true);
 }
 
 static void sizes_from_one_item_to_some_mib_equal_the_law(void **state)
@@ -146,7 +128,7 @@ int main(void)
     rr_prng_seed(&prng, test_seed());
     device = open_device_of(&which, &opened);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_shape_searches_and_checks_as_the_law),
+        cmocka_unit_test(the_shapes_of_lanes_search_and_check_as_the_law),
         cmocka_unit_test(sizes_from_one_item_to_some_mib_equal_the_law),
         cmocka_unit_test(thousands_of_jobs_share_a_launch),
         cmocka_unit_test(ranges_longer_than_a_batch_are_searched_whole),
