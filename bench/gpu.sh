@@ -3,7 +3,7 @@
 # Builds the hash engine with nothing but nvcc and cc, checks every CUDA kernel against the plain law, then measures;
 # writes OUT/gpu-CARD.json and a summary. Ends by itself within ten minutes. Changes no setting of the card.
 # usage: bench/gpu.sh [--dry] [--device ID] [--seconds N] [--seed N]
-#   OUT=folder (default bench/results), NVCC=path, CC=compiler, JOBS=n
+#   OUT=folder (default bench/results), NVCC=path or none (with --dry), CC=compiler, JOBS=n
 #   --dry: no GPU needed: the kernels run on an emulator behind a double of the driver, in tiny sizes; shows that all of
 #          this works, measures nothing.
 set -euo pipefail
@@ -32,7 +32,8 @@ mkdir -p "$out"
 cc=${CC:-cc}
 jobs=${JOBS:-$(nproc)}
 nvcc=${NVCC:-$(command -v nvcc || true)}
-[ -n "$nvcc" ] || { [ -x /usr/local/cuda/bin/nvcc ] && nvcc=/usr/local/cuda/bin/nvcc; } || true
+if [ -z "$nvcc" ] && [ -x /usr/local/cuda/bin/nvcc ]; then nvcc=/usr/local/cuda/bin/nvcc; fi
+if [ "$nvcc" = none ]; then nvcc=; fi
 if [ -z "$nvcc" ] && [ "$dry" = 0 ]; then
     echo "gpu.sh: no nvcc in PATH or /usr/local/cuda/bin; install the CUDA toolkit or name it by NVCC=" >&2
     exit 2

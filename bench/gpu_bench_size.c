@@ -173,6 +173,9 @@ static void report(const struct contest *contest)
              best / 1e6, best * 64 / probe, best / usual);
     kit_say("  best %.2f MH/s: %.3f of the probe, %.3f of the usual way (%.2f MH/s)", best / 1e6,
             best * 64 / probe, best / usual, usual / 1e6);
+    if (best * 64 > probe) {
+        kit_say("  a search faster than its limit: the probe's sweep is too small, extend it");
+    }
 }
 
 /* Streaming read and latency of dependent rows. */
