@@ -65,6 +65,7 @@ static void print_mining(const json_t *stratum, const json_t *pool)
 {
     const json_t *worker;
     size_t i;
+    uint64_t refused = cli_number(stratum, "rejected") + cli_number(stratum, "duplicate");
     if (json_is_true(json_object_get(stratum, "on"))) {
         cli_print(
             "stratum  %s:%llu%s, %llu miners, %llu H/s, %llu shares, %llu stale, %llu refused, "
@@ -74,9 +75,7 @@ static void print_mining(const json_t *stratum, const json_t *pool)
             (unsigned long long)cli_number(stratum, "authorized"),
             (unsigned long long)cli_number(stratum, "hashes_per_s"),
             (unsigned long long)cli_number(stratum, "accepted"),
-            (unsigned long long)cli_number(stratum, "stale"),
-            (unsigned long long)(cli_number(stratum, "rejected") +
-                                 cli_number(stratum, "duplicate")),
+            (unsigned long long)cli_number(stratum, "stale"), (unsigned long long)refused,
             (unsigned long long)cli_number(stratum, "blocks"));
     }
     json_array_foreach(json_object_get(stratum, "workers"), i, worker)

@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EPOCH_MAX 32639 /* Ethash's table ends there */
+#define EPOCH_MAX    32639 /* Ethash's table ends there */
+#define EPOCH_BLOCKS 30000 /* [Ethash revision 23] */
+#define EPOCH_AHEAD  300   /* an hour of blocks */
 
 struct daemon_mining_pool {
     struct rr_rig *rig;
-    uint32_t epoch; /* of the last job; the client's thread only */
+    uint32_t epoch, prepared; /* of the last job, and what was built ahead; the client's thread */
     pthread_mutex_t lock;
     struct rr_stratum_client *client; /* NULL: stopped */
 };
@@ -122,8 +124,7 @@ static enum rr_err params_of(struct daemon_mining_pool *pool, struct rr_hash_par
         return RR_OK;
     }
     uint32_t epoch = job->epoch;
-    bool zero = epoch == 0 && !job->seed_known; /* a number that was told is an epoch */
-    if (job->seed_known && !zero && !find_epoch(&epoch, job->seed, pool->epoch)) {
+    if (job->seed_known && !find_epoch(&epoch, job->seed, pool->epoch)) {
         return rr_fail(fault, RR_ERR_UNSUPPORTED,
                        "the mining pool's seed is of no epoch of Ethash's table");
     }
@@ -134,6 +135,22 @@ static enum rr_err params_of(struct daemon_mining_pool *pool, struct rr_hash_par
     return rr_hash_params_epoch(out, epoch, fault);
 }
 
+/* Where the height is told: the next dataset before the last blocks of an epoch are through. */
+static void prepare_next(struct daemon_mining_pool *pool, const struct rr_stratum_job *job)
+{
+    struct rr_hash_params next;
+    struct rr_fault fault = {0};
+    if (job->height / EPOCH_BLOCKS != pool->epoch || pool->prepared == pool->epoch + 1 ||
+        job->height % EPOCH_BLOCKS < EPOCH_BLOCKS - EPOCH_AHEAD) {
+        return;
+    }
+    pool->prepared = pool->epoch + 1;
+    if (rr_hash_params_epoch(&next, pool->prepared, &fault) != RR_OK ||
+        rr_hash_engine_prepare_next(pool->rig->engine, &next, &fault) != RR_OK) {
+        rr_log_fault(RR_LOG_WARN, "pool", &fault);
+    }
+}
+
 static struct rr_hash_engine *engine_for(void *ctx, const struct rr_stratum_job *job,
                                          struct rr_fault *fault)
 {
@@ -142,6 +159,9 @@ static struct rr_hash_engine *engine_for(void *ctx, const struct rr_stratum_job 
     enum rr_err err = params_of(pool, &params, job, fault);
     if (err == RR_OK) {
         err = rr_hash_engine_switch(pool->rig->engine, &params, fault);
+    }
+    if (err == RR_OK && pool->rig->config.mining_pool.standard) {
+        prepare_next(pool, job);
     }
     return err == RR_OK ? pool->rig->engine : NULL;
 }

@@ -259,7 +259,7 @@ static bool read_login(const struct talk *talk, char name[static STRATUM_NAME_BY
         return false;
     }
     size_t len = strlen(user);
-    memcpy(name, user, len);
+    memcpy(name, user, len + 1);
     name[len] = '.';
     memcpy(name + len + 1, worker, strlen(worker) + 1);
     return true;
@@ -483,7 +483,7 @@ static void bye(struct talk *talk)
 static const struct {
     const char *name;
     unsigned dialects;
-    bool silent; /* may come as a notification */
+    bool silent; /* heard also as a notification, which is not answered */
     void (*run)(struct talk *talk);
 } methods[] = {
     {"mining.hello", IN(STRATUM_V2), false, hello},
@@ -492,7 +492,7 @@ static const struct {
     {"mining.extranonce.subscribe", IN(STRATUM_PLAIN) | IN(STRATUM_V1), false, accept},
     {"mining.submit", IN(STRATUM_PLAIN) | IN(STRATUM_V1) | IN(STRATUM_V2), false, submit},
     {"mining.hashrate", IN(STRATUM_V2), false, hashrate},
-    {"mining.noop", IN(STRATUM_V2), true, accept},
+    {"mining.noop", IN(STRATUM_V2), false, accept},
     {"mining.bye", IN(STRATUM_V2), true, bye},
     {"eth_submitLogin", IN(STRATUM_CLASSIC), false, authorize},
     {"eth_login", IN(STRATUM_CLASSIC), false, authorize},
@@ -537,12 +537,9 @@ static void run(struct talk *talk)
             (methods[i].dialects & IN(talk->conn->dialect)) == 0) {
             continue;
         }
-        if (talk->has_id) {
+        /* Elsewhere an id of null is answered as such; in 2.0.0 it makes a notification. */
+        if (talk->has_id || talk->conn->dialect != STRATUM_V2 || methods[i].silent) {
             methods[i].run(talk);
-        } else if (talk->conn->dialect != STRATUM_V2) {
-            methods[i].run(talk); /* an id of null is answered as such */
-        } else if (methods[i].silent && methods[i].run == bye) {
-            bye(talk);
         }
         return;
     }

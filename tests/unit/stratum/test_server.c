@@ -568,10 +568,11 @@ static void a_verdict_on_a_gone_connection_counts_for_its_worker(void **state)
 
 /* ---- what strangers send ----------------------------------------------------------------- */
 
-static const char *const good_lines[] = {
+static const char hello[] =
     "{\"id\":0,\"method\":\"mining.hello\",\"params\":{\"agent\":\"a\",\"host\":\"h\",\"port\":"
-    "\"4d2\",\"proto\":\"EthereumStratum/2.0.0\"}}",
-    "{\"id\":1,\"method\":\"mining.subscribe\"}",
+    "\"4d2\",\"proto\":\"EthereumStratum/2.0.0\"}}";
+static const char *const good_lines[] = {
+    hello, "{\"id\":1,\"method\":\"mining.subscribe\"}",
     "{\"id\":2,\"method\":\"mining.authorize\",\"params\":[\"acc.Machine\",\"password\"]}",
     "{\"id\":31,\"method\":\"mining.submit\",\"params\":[\"8\",\"68765fccd712\",\"w-0\"]}",
     "{\"id\":16,\"method\":\"mining.hashrate\",\"params\":[\"500000\",\"w-0\"]}"};

@@ -77,7 +77,7 @@ static void difficulty_1_is_the_boundary_of_the_document(void **state)
 
 static void difficulties_out_of_all_measure_do_no_harm(void **state)
 {
-    static const double none[] = {0, -1, NAN, INFINITY, -INFINITY};
+    static const double none[] = {0, -1, (double)NAN, (double)INFINITY, -(double)INFINITY};
     struct rr_u256 boundary;
     (void)state;
     for (size_t i = 0; i < RR_COUNT(none); i++) {
