@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/daemon_config.h"
+#include "daemon/daemon_settings.h"
 #include "hash/hash.h"
 #include "transcode/transcode.h"
 
@@ -11,8 +12,8 @@
 
 extern const char rr_default_config_text[];
 
-static enum rr_err read_text(const struct rr_config *config, const char *key, char *out,
-                             size_t out_bytes, struct rr_fault *fault)
+enum rr_err daemon_settings_text(const struct rr_config *config, const char *key, char *out,
+                                 size_t out_bytes, struct rr_fault *fault)
 {
     const char *text = out;
     enum rr_err err = rr_config_string(config, key, &text, fault);
@@ -151,7 +152,8 @@ static enum rr_err read_codec(const struct rr_config *config, struct rig_config 
                       "transcode.codec is \"%s\"; h264, hevc, av1 or vp9 was expected", name);
     }
     if (err == RR_OK) {
-        err = read_text(config, "transcode.preset", out->preset, sizeof out->preset, fault);
+        err = daemon_settings_text(config, "transcode.preset", out->preset, sizeof out->preset,
+                                   fault);
     }
     if (err == RR_OK && out->preset[0] == '\0') {
         snprintf(out->preset, sizeof out->preset, "%s", rr_codec_preset(out->codec));
@@ -201,14 +203,14 @@ static enum rr_err read_texts(const struct rr_config *config, struct rig_config 
     snprintf(out->ladder, sizeof out->ladder, "720,480,360");
     snprintf(out->devices, sizeof out->devices, "auto");
     out->mine = true;
-    if ((err = read_text(config, "serve.address", out->serve_address, sizeof out->serve_address,
-                         fault)) != RR_OK ||
-        (err = read_text(config, "control.address", out->control_address,
-                         sizeof out->control_address, fault)) != RR_OK ||
-        (err = read_text(config, "mine.devices", out->devices, sizeof out->devices, fault)) !=
-            RR_OK ||
-        (err = read_text(config, "transcode.ladder", out->ladder, sizeof out->ladder, fault)) !=
-            RR_OK ||
+    if ((err = daemon_settings_text(config, "serve.address", out->serve_address,
+                                    sizeof out->serve_address, fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "control.address", out->control_address,
+                                    sizeof out->control_address, fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "mine.devices", out->devices, sizeof out->devices,
+                                    fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "transcode.ladder", out->ladder, sizeof out->ladder,
+                                    fault)) != RR_OK ||
         (err = read_codec(config, out, fault)) != RR_OK) {
         return err;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/daemon_mining_pool.h"
 #include "daemon/daemon_rig.h"
+#include "daemon/daemon_settings.h"
 #include "keccak/keccak.h"
 #include "stratum/stratum.h"
 
@@ -20,21 +21,6 @@ struct daemon_mining_pool {
 
 /* ---- settings ---------------------------------------------------------------------------- */
 
-static enum rr_err read_text(const struct rr_config *config, const char *key, char *out,
-                             size_t out_bytes, struct rr_fault *fault)
-{
-    const char *text = "";
-    enum rr_err err = rr_config_string(config, key, &text, fault);
-    if (err == RR_OK && strlen(text) >= out_bytes) {
-        return rr_fail(fault, RR_ERR_FORMAT, "%s is longer than %zu characters", key,
-                       out_bytes - 1);
-    }
-    if (err == RR_OK) {
-        memcpy(out, text, strlen(text) + 1);
-    }
-    return err;
-}
-
 static enum rr_err read_urls(struct mining_pool_settings *out, const struct rr_config *config,
                              struct rr_fault *fault)
 {
@@ -47,7 +33,7 @@ static enum rr_err read_urls(struct mining_pool_settings *out, const struct rr_c
     for (size_t i = 0; i < count && err == RR_OK; i++) {
         char key[40];
         snprintf(key, sizeof key, "mining_pool.urls.%zu", i);
-        err = read_text(config, key, out->urls[i], sizeof out->urls[i], fault);
+        err = daemon_settings_text(config, key, out->urls[i], sizeof out->urls[i], fault);
     }
     out->url_count = (uint32_t)count;
     return err;
@@ -61,14 +47,16 @@ enum rr_err daemon_mining_pool_settings(struct mining_pool_settings *out,
     char network[16] = "";
     enum rr_err err;
     if ((err = read_urls(&read, config, fault)) != RR_OK ||
-        (err = read_text(config, "mining_pool.user", read.user, sizeof read.user, fault)) !=
-            RR_OK ||
-        (err = read_text(config, "mining_pool.password", read.password, sizeof read.password,
-                         fault)) != RR_OK ||
-        (err = read_text(config, "mining_pool.tls_ca", read.ca, sizeof read.ca, fault)) != RR_OK ||
-        (err = read_text(config, "mining_pool.tls_fingerprint", read.fingerprint,
-                         sizeof read.fingerprint, fault)) != RR_OK ||
-        (err = read_text(config, "mining_pool.network", network, sizeof network, fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "mining_pool.user", read.user, sizeof read.user,
+                                    fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "mining_pool.password", read.password,
+                                    sizeof read.password, fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "mining_pool.tls_ca", read.ca, sizeof read.ca,
+                                    fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "mining_pool.tls_fingerprint", read.fingerprint,
+                                    sizeof read.fingerprint, fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "mining_pool.network", network, sizeof network,
+                                    fault)) != RR_OK ||
         (err = rr_config_u64(config, "mining_pool.response_s", &response_s, 1, 3600, fault)) !=
             RR_OK ||
         (err = rr_config_u64(config, "mining_pool.work_s", &work_s, 1, 3600, fault)) != RR_OK ||

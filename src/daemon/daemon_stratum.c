@@ -2,6 +2,7 @@
 #include "daemon/daemon_stratum.h"
 #include "daemon/daemon_miner.h"
 #include "daemon/daemon_rig.h"
+#include "daemon/daemon_settings.h"
 #include "stratum/stratum.h"
 
 #include <stdio.h>
@@ -32,34 +33,20 @@ struct daemon_stratum {
 
 /* ---- settings ---------------------------------------------------------------------------- */
 
-static enum rr_err read_text(const struct rr_config *config, const char *key, char *out,
-                             size_t out_bytes, struct rr_fault *fault)
-{
-    const char *text = "";
-    enum rr_err err = rr_config_string(config, key, &text, fault);
-    if (err == RR_OK && strlen(text) >= out_bytes) {
-        return rr_fail(fault, RR_ERR_FORMAT, "%s is longer than %zu characters", key,
-                       out_bytes - 1);
-    }
-    if (err == RR_OK) {
-        memcpy(out, text, strlen(text) + 1);
-    }
-    return err;
-}
-
 enum rr_err daemon_stratum_settings(struct stratum_settings *out, const struct rr_config *config,
                                     struct rr_fault *fault)
 {
     struct stratum_settings read = {0};
     uint64_t port = 8802, share_ms = 10000, connections = 256, lines = 50, ban_s = 300;
     enum rr_err err;
-    if ((err = read_text(config, "stratum.listen", read.listen, sizeof read.listen, fault)) !=
+    if ((err = daemon_settings_text(config, "stratum.listen", read.listen, sizeof read.listen,
+                                    fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "stratum.tls_certificate", read.certificate,
+                                    sizeof read.certificate, fault)) != RR_OK ||
+        (err = daemon_settings_text(config, "stratum.tls_key", read.key, sizeof read.key, fault)) !=
             RR_OK ||
-        (err = read_text(config, "stratum.tls_certificate", read.certificate,
-                         sizeof read.certificate, fault)) != RR_OK ||
-        (err = read_text(config, "stratum.tls_key", read.key, sizeof read.key, fault)) != RR_OK ||
-        (err = read_text(config, "stratum.password", read.password, sizeof read.password, fault)) !=
-            RR_OK ||
+        (err = daemon_settings_text(config, "stratum.password", read.password, sizeof read.password,
+                                    fault)) != RR_OK ||
         (err = rr_config_u64(config, "stratum.port", &port, 0, 65535, fault)) != RR_OK ||
         (err = rr_config_u64(config, "stratum.share_difficulty", &read.share_difficulty, 0,
                              UINT64_C(1) << 60, fault)) != RR_OK ||
