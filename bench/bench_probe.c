@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "bench/bench_probe.h"
 
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -216,11 +216,13 @@ uint64_t bench_huge_bytes(const void *map)
     uint64_t kib = 0;
     bool here = false;
     while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        uint64_t from, until, value;
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &from, &until) == 2) {
-            here = (uintptr_t)map >= from && (uintptr_t)map < until;
-        } else if (here && sscanf(line, "AnonHugePages: %" SCNu64, &value) == 1) {
-            kib = value;
+        static const char key[] = "AnonHugePages:";
+        char *rest = line;
+        uint64_t from = strtoull(line, &rest, 16);
+        if (rest != line && *rest == '-') { /* "from-until rights ...": a map begins */
+            here = (uintptr_t)map >= from && (uintptr_t)map < strtoull(rest + 1, NULL, 16);
+        } else if (here && strncmp(line, key, sizeof key - 1) == 0) {
+            kib = strtoull(line + sizeof key - 1, NULL, 10);
             break;
         }
     }

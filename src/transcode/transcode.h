@@ -169,11 +169,12 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
 
 /* ---- standalone
  * -------------------------------------------------------------------------------------------- */
-/* Transcodes the file at in_path into folder: master.m3u8, manifest.mpd, NAME/index.m3u8, NAME/init.mp4,
- * NAME/seg_00000.m4s ... The job runs in folder/.job (options->job_folder is not used), which is
- * left there to go on from when this fails, and removed at the end. master.m3u8 comes last: a
- * folder without it is not whole. A folder that holds another ladder is RR_ERR_EXISTS. out may be
- * NULL; its paths are those of the finished files. Otherwise as rr_transcode_run. */
+/* Transcodes the file at in_path into folder: master.m3u8, manifest.mpd, NAME/index.m3u8,
+ * NAME/init.mp4, NAME/seg_00000.m4s ... The job runs in folder/.job (options->job_folder is not
+ * used), which is left there to go on from when this fails, and removed at the end. master.m3u8
+ * comes last: a folder without it is not whole. A folder that holds another ladder is
+ * RR_ERR_EXISTS. out may be NULL; its paths are those of the finished files. Otherwise as
+ * rr_transcode_run. */
 enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *folder,
                                    const char *in_path, const struct rr_transcode_options *options,
                                    rr_transcode_progress_fn *progress, void *ctx,
