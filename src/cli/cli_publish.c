@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define POLL_MS 200
+#define POLL_MS      200
+#define WAIT_TOLD_MS 5000
 
 static void append_argument(struct rr_buf *path, const char *name, const char *value)
 {
@@ -73,11 +74,33 @@ static void show(const json_t *job)
                  (unsigned long long)cli_number(job, "proofs_failed"));
 }
 
+/* What the job has been waiting for; told once it has done so for WAIT_TOLD_MS. */
+struct waiting {
+    char why[320];
+    unsigned ms;
+};
+
+static void show_waiting(struct waiting *waiting, const json_t *job)
+{
+    const char *why = cli_text(job, "error");
+    if (strcmp(waiting->why, why) != 0) {
+        snprintf(waiting->why, sizeof waiting->why, "%s", why);
+        waiting->ms = 0;
+    }
+    unsigned before = waiting->ms;
+    waiting->ms += POLL_MS;
+    if (why[0] != '\0' && before < WAIT_TOLD_MS && waiting->ms >= WAIT_TOLD_MS) {
+        cli_progress("%s", "");
+        fprintf(stderr, "reelrig: the job waits: %s\n", why);
+    }
+}
+
 enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *file,
                                const struct cli_publish_words *words, struct rr_fault *fault)
 {
     char handle[33], path[64];
     json_t *state = NULL;
+    struct waiting waiting = {.ms = 0};
     enum rr_err err = start(rig, handle, file, words, fault);
     snprintf(path, sizeof path, "jobs/%s", err == RR_OK ? handle : "");
     while (err == RR_OK) {
@@ -88,6 +111,7 @@ enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *fi
             break;
         }
         show(state);
+        show_waiting(&waiting, state);
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
     }
     cli_progress("%s", "");

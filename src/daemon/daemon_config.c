@@ -255,7 +255,14 @@ static enum rr_err check_transcode(const struct rig_config *config, struct rr_fa
         return rr_fail(fault, RR_ERR_FORMAT, "transcode.crf is %u; %s takes at most 51",
                        config->crf, rr_codec_text(config->codec));
     }
-    return rr_ladder_parse(&ladder, config->ladder, fault);
+    enum rr_err err = rr_ladder_parse(&ladder, config->ladder, fault);
+    if (err == RR_OK && ladder.rungs[ladder.rung_count - 1] < rr_codec_side_min(config->codec)) {
+        err = rr_fail(fault, RR_ERR_FORMAT,
+                      "transcode.ladder has a rung of %u; %s needs sides of at least %u",
+                      ladder.rungs[ladder.rung_count - 1], rr_codec_text(config->codec),
+                      rr_codec_side_min(config->codec));
+    }
+    return err;
 }
 
 enum rr_err daemon_config_load(struct rig_config *out, const char *path, struct rr_fault *fault)

@@ -85,7 +85,8 @@ static void flush(struct link *link)
         conn->ending = "it does not read its answers";
     }
     if (conn->ending != NULL) {
-        rr_log(RR_LOG_INFO, "stratum", "miner %s let go: %s", conn->peer, conn->ending);
+        rr_log(RR_LOG_INFO, "stratum", "miner %s let go: %s%s", conn->peer, conn->ending,
+               conn->banned ? "; its address stays out for stratum.ban_s" : "");
         drop(link);
     }
 }

@@ -84,6 +84,7 @@ void stratum_server_ban(struct stratum_server *server, struct stratum_conn *conn
     memcpy(place->peer, conn->peer, sizeof place->peer);
     place->until_us = now_us + (uint64_t)server->config.ban_ms * 1000;
     server->stats.bans++;
+    conn->banned = true;
 }
 
 /* ---- connections ------------------------------------------------------------------------- */

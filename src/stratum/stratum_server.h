@@ -70,6 +70,7 @@ struct stratum_conn {
     struct stratum_lines lines;
     struct rr_buf output;
     const char *ending; /* not NULL: end it when the output is sent */
+    bool banned;        /* its address too */
     uint64_t opened_us, heard_us;
     uint64_t tokens_milli, tokens_us; /* lines it may still send */
     uint64_t over;                    /* lines beyond its leave, since it last had all of it */

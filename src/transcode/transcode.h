@@ -32,6 +32,7 @@ bool rr_codec_parse(enum rr_codec *out, const char *text) RR_MUST_USE;
 const char *rr_codec_text(enum rr_codec codec);   /* static */
 const char *rr_codec_preset(enum rr_codec codec); /* its default; static */
 uint16_t rr_codec_crf(enum rr_codec codec);       /* its default */
+uint16_t rr_codec_side_min(enum rr_codec codec);  /* least width and height */
 /* A field of 0 or NULL stands for its default. All pointers are borrowed for the call. */
 struct rr_transcode_options {
     struct rr_ladder ladder;

@@ -75,6 +75,11 @@ uint16_t rr_codec_crf(enum rr_codec codec)
     return codecs[codec].crf;
 }
 
+uint16_t rr_codec_side_min(enum rr_codec codec)
+{
+    return codecs[codec].side_min;
+}
+
 bool rr_transcode_profile(char out[static RR_NAME_MAX + 1], enum rr_codec codec, const char *preset)
 {
     for (size_t i = 0; i < PRESETS_MAX && codecs[codec].presets[i] != NULL; i++) {

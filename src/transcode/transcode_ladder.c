@@ -42,7 +42,7 @@ enum rr_err rr_ladder_parse(struct rr_ladder *out, const char *text, struct rr_f
         }
         if (!insert_rung(&ladder, (uint16_t)value)) {
             return rr_fail(fault, RR_ERR_USAGE,
-                           "ladder \"%.64s\": at most %d different rungs are possible", text,
+                           "ladder \"%.64s\": at most %d rungs are possible, each once", text,
                            RR_RUNGS_MAX);
         }
         if (*at++ == 0) {
