@@ -122,9 +122,14 @@ static inline enum rr_err double_prepare(void **epoch, void *device, const struc
     struct double_epoch *made = rr_alloc(sizeof(*made));
     made->device = of;
     memcpy(made->tuning, setup->tuning.text, sizeof made->tuning);
+    err = hash_backend_cpu.prepare(&made->cpu, of->cpu, setup, fault);
+    if (err != RR_OK) { /* the engine ended meanwhile */
+        rr_free(made);
+        return err;
+    }
     atomic_fetch_add(&one->prepared, 1);
     *epoch = made;
-    return hash_backend_cpu.prepare(&made->cpu, of->cpu, setup, fault);
+    return RR_OK;
 }
 
 static inline void pass_gate(struct told *one)
