@@ -24,8 +24,7 @@ enum lie {
 
 enum { DOUBLES = 4 };
 struct told {
-    bool there;
-    bool processor;
+    bool there, processor;
     const char *pci, *name, *why_not;
     uint32_t slots, works_max, step;
     atomic_int lie;
@@ -113,23 +112,19 @@ static inline enum rr_err double_prepare(void **epoch, void *device, const struc
                                          struct rr_fault *fault)
 {
     struct double_device *of = device;
-    struct told *one = of->told;
     enum rr_err err =
-        (enum rr_err)atomic_load(of->epochs++ == 0 ? &one->prepare_err : &one->next_err);
+        (enum rr_err)atomic_load(of->epochs++ == 0 ? &of->told->prepare_err : &of->told->next_err);
     if (err != RR_OK) {
         return rr_fail(fault, err, "no dataset, as the test told it");
     }
-    struct double_epoch *made = rr_alloc(sizeof(*made));
-    made->device = of;
-    memcpy(made->tuning, setup->tuning.text, sizeof made->tuning);
-    err = hash_backend_cpu.prepare(&made->cpu, of->cpu, setup, fault);
-    if (err != RR_OK) { /* the engine ended meanwhile */
-        rr_free(made);
-        return err;
+    struct double_epoch made = {.device = of};
+    memcpy(made.tuning, setup->tuning.text, sizeof made.tuning);
+    err = hash_backend_cpu.prepare(&made.cpu, of->cpu, setup, fault);
+    if (err == RR_OK) {
+        *epoch = memcpy(rr_alloc(sizeof made), &made, sizeof made);
+        atomic_fetch_add(&of->told->prepared, 1);
     }
-    atomic_fetch_add(&one->prepared, 1);
-    *epoch = made;
-    return RR_OK;
+    return err;
 }
 
 static inline void pass_gate(struct told *one)
