@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Between the files of the job's one thread: the scheduler and its workers. */
+#ifndef RR_TRANSCODE_SCHEDULER_H
+#define RR_TRANSCODE_SCHEDULER_H
+#include "transcode/transcode_private.h"
+
+#define TRANSCODE_POOL_MAX 64 /* idle memfds of raw pictures, all rungs */
+#define TRANSCODE_NO_TASK  UINT32_MAX
+
+struct transcode_pooled {
+    int fd;
+    unsigned rung;
+};
+struct transcode_encoder {
+    struct transcode_worker worker;
+    int out_fd;
+    uint32_t gop; /* TRANSCODE_NO_TASK: idle */
+    unsigned rung;
+};
+struct transcode_scheduler {
+    struct transcode_job *job;
+    struct transcode_worker source, sound;
+    uint32_t next_gop; /* that the source will tell */
+    uint32_t granted;  /* number of the GOP that it may make now; TRANSCODE_NO_TASK: none */
+    uint32_t held;     /* GOPs with pictures in memory */
+    uint32_t window;
+    int granted_fds[RR_RUNGS_MAX];
+    bool source_on, sound_on, source_again, sound_again;
+    int sound_fds[2];
+    struct transcode_encoder *encoders;
+    unsigned encoder_count;
+    struct transcode_pooled pool[TRANSCODE_POOL_MAX];
+    unsigned pooled;
+    struct transcode_encode *task;
+    struct transcode_packets *packets;
+    struct transcode_gop *told;
+};
+
+/* ---- memory of raw pictures, and the source (transcode_source.c) ---- */
+enum rr_err transcode_frames_get(struct transcode_scheduler *plan, int *out, unsigned rung,
+                                 struct rr_fault *fault) RR_MUST_USE;
+void transcode_frames_put(struct transcode_scheduler *plan, int fd, unsigned rung);
+/* Starts the source worker so that it tells GOP `from` next, or the one before. */
+enum rr_err transcode_source_start(struct transcode_scheduler *plan, uint32_t from,
+                                   struct rr_fault *fault) RR_MUST_USE;
+/* Leave to make one GOP more, while the window has room. RR_ERR_UNREACHABLE: it is dead. */
+enum rr_err transcode_source_grant(struct transcode_scheduler *plan,
+                                   struct rr_fault *fault) RR_MUST_USE;
+/* Takes one message that is ready. */
+enum rr_err transcode_source_serve(struct transcode_scheduler *plan,
+                                   struct rr_fault *fault) RR_MUST_USE;
+/* One more try on a fresh worker where `err` is worth it, else the fault with its place. */
+enum rr_err transcode_source_failed(struct transcode_scheduler *plan, enum rr_err err,
+                                    struct rr_fault *fault) RR_MUST_USE;
+
+/* ---- encoders (transcode_encoders.c); as those of the source ---- */
+/* Gives an idle encoder the largest task that waits. */
+enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
+                                   struct transcode_encoder *encoder,
+                                   struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_encoder_serve(struct transcode_scheduler *plan,
+                                    struct transcode_encoder *encoder,
+                                    struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_encoder_failed(struct transcode_scheduler *plan,
+                                     struct transcode_encoder *encoder, enum rr_err err,
+                                     struct rr_fault *fault) RR_MUST_USE;
+
+/* ---- sound (transcode_sound.c); as those of the source ---- */
+enum rr_err transcode_sound_start(struct transcode_scheduler *plan,
+                                  struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_sound_serve(struct transcode_scheduler *plan,
+                                  struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_sound_failed(struct transcode_scheduler *plan, enum rr_err err,
+                                   struct rr_fault *fault) RR_MUST_USE;
+
+/* ---- failures (transcode_job.c) ---- */
+/* Adds to the fault where in the job it happened. */
+enum rr_err transcode_place(struct rr_fault *fault, enum rr_err err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Death and silence get one more try on a fresh worker; what a worker says itself is final. */
+bool transcode_again(enum rr_err err) RR_MUST_USE;
+#endif
