@@ -26,7 +26,8 @@ static enum rr_err params_for(struct rr_hash_params *out, const struct cli_gpu *
                                        .dataset_items = BENCH_DATASET_ITEMS};
         return RR_OK;
     }
-    return rr_hash_params_epoch(out, gpu->epoch_text != NULL ? gpu->epoch : EPOCH_OF_GPUS, fault);
+    return rr_hash_params_epoch(out, gpu->epoch_text != NULL ? gpu->epoch : EPOCH_OF_GPUS,
+                                RR_HASH_ETHASH_BLOCKS, fault);
 }
 
 /* An engine on this device alone; its state then, or why it does not run. */

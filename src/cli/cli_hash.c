@@ -7,13 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EPOCH_BLOCKS UINT64_C(30000) /* [Ethash rev. 23] */
-#define EPOCH_MAX    UINT64_C(32639)
-#define INDEX_MAX    UINT64_C(0x7fffffff)
+#define INDEX_MAX UINT64_C(0x7fffffff)
 
 struct ask {
     const char *block, *epoch, *index, *header, *nonce, *difficulty, *backend;
-    bool json;
+    bool json, etchash;
+    uint32_t epoch_blocks; /* of --etchash or not */
     uint64_t block_number, epoch_number, index_number, nonce_number;
     uint8_t header_hash[32];
     struct rr_u256 difficulty_number;
@@ -105,17 +104,18 @@ static enum rr_err read_difficulty(struct rr_u256 *out, const char *text, struct
 /* The epoch by --epoch, or by --block of a standard chain. */
 static enum rr_err read_epoch(struct ask *ask, struct rr_fault *fault)
 {
+    ask->epoch_blocks = ask->etchash ? RR_HASH_ETCHASH_BLOCKS : RR_HASH_ETHASH_BLOCKS;
     if (ask->block != NULL && ask->epoch != NULL) {
         return rr_fail(fault, RR_ERR_USAGE, "give --block or --epoch, not both");
     }
     if (ask->block == NULL) {
         enum rr_err err = read_number(&ask->epoch_number, "epoch", ask->epoch, UINT32_MAX, fault);
-        ask->block_number = ask->epoch_number * EPOCH_BLOCKS;
+        ask->block_number = ask->epoch_number * ask->epoch_blocks;
         return err;
     }
     enum rr_err err = read_number(&ask->block_number, "block", ask->block,
-                                  (EPOCH_MAX + 1) * EPOCH_BLOCKS - 1, fault);
-    ask->epoch_number = ask->block_number / EPOCH_BLOCKS;
+                                  (RR_HASH_EPOCH_MAX + UINT64_C(1)) * ask->epoch_blocks - 1, fault);
+    ask->epoch_number = ask->block_number / ask->epoch_blocks;
     return err;
 }
 
@@ -255,7 +255,8 @@ static enum rr_err ask_ethash(struct ask *ask, json_t *out, struct rr_fault *fau
         (err = read_hex(nonce, 8, true, "nonce", ask->nonce, fault)) != RR_OK ||
         (ask->difficulty != NULL &&
          (err = read_difficulty(&ask->difficulty_number, ask->difficulty, fault)) != RR_OK) ||
-        (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, fault)) != RR_OK) {
+        (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, ask->epoch_blocks,
+                                    fault)) != RR_OK) {
         return err;
     }
     for (size_t i = 0; i < 8; i++) {
@@ -289,8 +290,8 @@ static enum rr_err ask_size(struct ask *ask, json_t *out, struct rr_fault *fault
 {
     struct rr_hash_params params;
     enum rr_err err = read_epoch(ask, fault);
-    if (err != RR_OK ||
-        (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, fault)) != RR_OK) {
+    if (err != RR_OK || (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number,
+                                                    ask->epoch_blocks, fault)) != RR_OK) {
         return err;
     }
     cli_json_set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
@@ -305,8 +306,8 @@ static enum rr_err ask_seed(struct ask *ask, json_t *out, struct rr_fault *fault
 {
     struct rr_hash_params params;
     enum rr_err err = read_epoch(ask, fault);
-    if (err != RR_OK ||
-        (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, fault)) != RR_OK) {
+    if (err != RR_OK || (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number,
+                                                    ask->epoch_blocks, fault)) != RR_OK) {
         return err;
     }
     cli_json_set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
@@ -322,7 +323,8 @@ static enum rr_err ask_item(struct ask *ask, json_t *out, struct rr_fault *fault
     enum rr_err err;
     if ((err = read_epoch(ask, fault)) != RR_OK ||
         (err = read_number(&ask->index_number, "index", ask->index, INDEX_MAX, fault)) != RR_OK ||
-        (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, fault)) != RR_OK ||
+        (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, ask->epoch_blocks,
+                                    fault)) != RR_OK ||
         (err = rr_hash_light_new(&light, &params, fault)) != RR_OK) {
         return err;
     }
@@ -371,7 +373,8 @@ int cli_hash(int argc, char **argv)
         {"block", &ask.block, NULL},     {"epoch", &ask.epoch, NULL},
         {"index", &ask.index, NULL},     {"header", &ask.header, NULL},
         {"nonce", &ask.nonce, NULL},     {"difficulty", &ask.difficulty, NULL},
-        {"backend", &ask.backend, NULL}, {"json", NULL, &ask.json}};
+        {"backend", &ask.backend, NULL}, {"json", NULL, &ask.json},
+        {"etchash", NULL, &ask.etchash}};
     if (!cli_options(argc, argv, options, RR_COUNT(options), &name, 1, &count) || count != 1) {
         return cli_usage(argv[0]);
     }

@@ -48,7 +48,8 @@ const struct cli_verb cli_verbs[] = {
      "devices that hash: state, sensors, rates", cli_gpu},
     {"hash",
      "ethash --block N --header HEX --nonce HEX [--difficulty D] | size --epoch N | seed --epoch N "
-     "| item --epoch N --index I  [--backend law|cpu|avx2|avx512|cuda|opencl|ID] [--json]",
+     "| item --epoch N --index I  [--etchash] "
+     "[--backend law|cpu|avx2|avx512|cuda|opencl|ID] [--json]",
      "Ethash by hand, without a rig", cli_hash},
     {"bench", "hash|transcode|erasure|pay [--json] [--peer LIB]", "figures beside their limits",
      cli_bench},

@@ -8,9 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EPOCH_MAX    32639 /* Ethash's table ends there */
-#define EPOCH_BLOCKS 30000 /* [Ethash revision 23] */
-#define EPOCH_AHEAD  300   /* an hour of blocks */
+#define EPOCH_AHEAD 300 /* an hour of blocks */
 
 struct daemon_mining_pool {
     struct rr_rig *rig;
@@ -63,11 +61,13 @@ enum rr_err daemon_mining_pool_settings(struct mining_pool_settings *out,
         (err = rr_config_u64(config, "mining_pool.return_s", &return_s, 1, 3600, fault)) != RR_OK) {
         return err;
     }
-    read.standard = strcmp(network, "ethash") == 0;
-    if (!read.standard && network[0] != '\0' && strcmp(network, "own") != 0) {
+    read.epoch_blocks = strcmp(network, "ethash") == 0    ? RR_HASH_ETHASH_BLOCKS
+                        : strcmp(network, "etchash") == 0 ? RR_HASH_ETCHASH_BLOCKS
+                                                          : 0;
+    if (read.epoch_blocks == 0 && network[0] != '\0' && strcmp(network, "own") != 0) {
         return rr_fail(fault, RR_ERR_FORMAT,
-                       "mining_pool.network is \"%s\"; \"own\" (this rig's) or \"ethash\" (the "
-                       "standard epochs) was expected",
+                       "mining_pool.network is \"%s\"; \"own\" (this rig's), or \"ethash\" or "
+                       "\"etchash\" (standard epochs) was expected",
                        network);
     }
     read.response_ms = (uint32_t)response_s * 1000;
@@ -80,39 +80,44 @@ enum rr_err daemon_mining_pool_settings(struct mining_pool_settings *out,
 /* ---- the engine for a job ---------------------------------------------------------------- */
 
 /* The epoch whose seed this is, looked for from the last one on: it changes by one in days. */
-static bool find_epoch(uint32_t *out, const uint8_t seed[32], uint32_t from)
+static bool find_epoch(uint32_t *out, const uint8_t seed[32], uint32_t from, uint32_t epoch_blocks)
 {
     struct rr_hash_params first;
-    if (rr_hash_params_epoch(&first, from, NULL) != RR_OK) {
+    if (rr_hash_params_epoch(&first, from, epoch_blocks, NULL) != RR_OK) {
         return false;
     }
-    for (uint32_t epoch = from; epoch <= EPOCH_MAX; epoch++) {
+    for (uint32_t epoch = from; epoch <= RR_HASH_EPOCH_MAX; epoch++) {
         if (memcmp(first.seed, seed, 32) == 0) {
             *out = epoch;
             return true;
         }
-        rr_keccak256(first.seed, first.seed, 32);
+        for (uint32_t i = 0; i < epoch_blocks / RR_HASH_ETHASH_BLOCKS; i++) {
+            rr_keccak256(first.seed, first.seed, 32);
+        }
     }
-    return from > 0 && find_epoch(out, seed, 0);
+    return from > 0 && find_epoch(out, seed, 0, epoch_blocks);
 }
 
 static enum rr_err params_of(struct daemon_mining_pool *pool, struct rr_hash_params *out,
                              const struct rr_stratum_job *job, struct rr_fault *fault)
 {
     const struct rr_genesis *genesis = &pool->rig->config.genesis;
-    if (!pool->rig->config.mining_pool.standard) {
+    const uint32_t epoch_blocks = pool->rig->config.mining_pool.epoch_blocks;
+    if (epoch_blocks == 0) {
         *out = (struct rr_hash_params){.cache_items = genesis->cache_items,
                                        .dataset_items = genesis->dataset_items};
         memcpy(out->seed, genesis->ethash_seed, 32);
         if (job->seed_known && memcmp(job->seed, out->seed, 32) != 0) {
-            return rr_fail(fault, RR_ERR_UNSUPPORTED,
-                           "the mining pool's work has another seed than this rig's network; set "
-                           "mining_pool.network to \"ethash\" for a network of standard epochs");
+            return rr_fail(
+                fault, RR_ERR_UNSUPPORTED,
+                "the mining pool's work has another seed than this rig's network; set "
+                "mining_pool.network to \"ethash\" or \"etchash\" for a network of standard "
+                "epochs");
         }
         return RR_OK;
     }
     uint32_t epoch = job->epoch;
-    if (job->seed_known && !find_epoch(&epoch, job->seed, pool->epoch)) {
+    if (job->seed_known && !find_epoch(&epoch, job->seed, pool->epoch, epoch_blocks)) {
         return rr_fail(fault, RR_ERR_UNSUPPORTED,
                        "the mining pool's seed is of no epoch of Ethash's table");
     }
@@ -120,7 +125,7 @@ static enum rr_err params_of(struct daemon_mining_pool *pool, struct rr_hash_par
         return rr_fail(fault, RR_ERR_FORMAT, "the mining pool told neither epoch nor seed");
     }
     pool->epoch = epoch;
-    return rr_hash_params_epoch(out, epoch, fault);
+    return rr_hash_params_epoch(out, epoch, epoch_blocks, fault);
 }
 
 /* Where the height is told: the next dataset before the last blocks of an epoch are through. */
@@ -128,12 +133,13 @@ static void prepare_next(struct daemon_mining_pool *pool, const struct rr_stratu
 {
     struct rr_hash_params next;
     struct rr_fault fault = {0};
-    if (job->height / EPOCH_BLOCKS != pool->epoch || pool->prepared == pool->epoch + 1 ||
-        job->height % EPOCH_BLOCKS < EPOCH_BLOCKS - EPOCH_AHEAD) {
+    const uint32_t epoch_blocks = pool->rig->config.mining_pool.epoch_blocks;
+    if (job->height / epoch_blocks != pool->epoch || pool->prepared == pool->epoch + 1 ||
+        job->height % epoch_blocks < epoch_blocks - EPOCH_AHEAD) {
         return;
     }
     pool->prepared = pool->epoch + 1;
-    if (rr_hash_params_epoch(&next, pool->prepared, &fault) != RR_OK ||
+    if (rr_hash_params_epoch(&next, pool->prepared, epoch_blocks, &fault) != RR_OK ||
         rr_hash_engine_prepare_next(pool->rig->engine, &next, &fault) != RR_OK) {
         rr_log_fault(RR_LOG_WARN, "pool", &fault);
     }
@@ -148,7 +154,7 @@ static struct rr_hash_engine *engine_for(void *ctx, const struct rr_stratum_job 
     if (err == RR_OK) {
         err = rr_hash_engine_switch(pool->rig->engine, &params, fault);
     }
-    if (err == RR_OK && pool->rig->config.mining_pool.standard) {
+    if (err == RR_OK && pool->rig->config.mining_pool.epoch_blocks != 0) {
         prepare_next(pool, job);
     }
     return err == RR_OK ? pool->rig->engine : NULL;

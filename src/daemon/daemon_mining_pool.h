@@ -15,7 +15,7 @@ struct mining_pool_settings {
     uint32_t url_count; /* 0: off */
     char urls[MINING_POOL_URLS][320];
     char user[97], password[97], ca[256], fingerprint[97];
-    bool standard; /* Ethash's own epochs; else this rig's network */
+    uint32_t epoch_blocks; /* of a chain of standard epochs; 0: this rig's network */
     uint32_t response_ms, work_ms, return_ms;
 };
 /* Section [mining_pool]. RR_ERR_FORMAT with the key. */

@@ -142,7 +142,7 @@ static enum rr_err open_hash(struct rr_rig *rig, struct rr_fault *fault)
     struct rr_hash_params params = hash_params(rig);
     bool for_pools = rig->config.mining_pool.url_count > 0, engine = rig->config.mine || for_pools;
     enum rr_err err = RR_OK;
-    if (!engine || (for_pools && rig->config.mining_pool.standard)) {
+    if (!engine || (for_pools && rig->config.mining_pool.epoch_blocks != 0)) {
         err = rr_hash_light_new(&rig->light, &params, fault);
     }
     if (err != RR_OK || !engine) {

@@ -5,20 +5,24 @@
 #define RR_HASH_H
 #include "base/base.h"
 
-/* ---- parameters -------------------------------------------------------------------------------
- */
+/* ---- parameters ---- */
 /* A network's sizes and seed (genesis), or those of a standard epoch. */
 struct rr_hash_params {
     uint32_t cache_items;   /* of 64 B, 1 .. 67106813 */
     uint32_t dataset_items; /* of 128 B, 1 .. 2^31 - 1 */
     uint8_t seed[32];
 };
-/* Parameters of a standard Ethash epoch; above 32639 RR_ERR_LIMIT. Any thread. [Ethash rev. 23] */
-enum rr_err rr_hash_params_epoch(struct rr_hash_params *out, uint32_t epoch,
+#define RR_HASH_EPOCH_MAX      32639 /* the last epoch of Ethash's table of sizes */
+#define RR_HASH_ETHASH_BLOCKS  30000 /* of an epoch [Ethash rev. 23] */
+#define RR_HASH_ETCHASH_BLOCKS 60000 /* [ECIP-1099] */
+/* Parameters of an epoch of a standard chain whose epochs have epoch_blocks blocks, a multiple of
+ * 30000: the sizes of Ethash's epoch of this number, and the seed of the Ethash epoch that begins
+ * at the same block. Above RR_HASH_EPOCH_MAX RR_ERR_LIMIT. Any thread. [Ethash rev. 23, ECIP-1099]
+ */
+enum rr_err rr_hash_params_epoch(struct rr_hash_params *out, uint32_t epoch, uint32_t epoch_blocks,
                                  struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- difficulty -------------------------------------------------------------------------------
- */
+/* ---- difficulty ---- */
 /* True when final_be, as a big-endian number, times difficulty is at most 2^256, exactly; false for
  * difficulty 0, which nothing solves. Any thread. (spec 10, 1) */
 bool rr_hash_solves(const uint8_t final_be[static 32], struct rr_u256 difficulty);
@@ -26,8 +30,7 @@ bool rr_hash_solves(const uint8_t final_be[static 32], struct rr_u256 difficulty
  * > 0. */
 struct rr_u256 rr_hash_boundary(struct rr_u256 difficulty);
 
-/* ---- light: checks work of block headers and certificates ---------------------------------------
- */
+/* ---- light: checks work of block headers and certificates ---- */
 struct rr_hash_light;
 /* Builds the light cache (1 MiB in milliseconds, 16 MiB in about half a second; blocks). Sizes out
  * of range, or more than the machine's memory, are refused before anything is allocated
@@ -44,8 +47,7 @@ void rr_hash_light_compute(const struct rr_hash_light *light, const uint8_t head
 bool rr_hash_light_work(void *light, const uint8_t header_hash[32], uint64_t nonce, uint8_t mix[32],
                         uint8_t final_be[32]);
 
-/* ---- devices -----------------------------------------------------------------------------------
- */
+/* ---- devices ---- */
 /* A GPU or the CPU as the hash engine sees it. */
 struct rr_hash_device {
     char id[80];           /* stable: "cpu", "cuda:GPU-<uuid>", "opencl:<platform>/<device>/<n>" */
@@ -63,8 +65,7 @@ struct rr_hash_device {
  * how many were written. Any thread; blocks for the drivers. */
 size_t rr_hash_devices(struct rr_hash_device *out, size_t max);
 
-/* ---- engine: searches for nonces ----------------------------------------------------------------
- */
+/* ---- engine: searches for nonces ---- */
 struct rr_hash_engine;
 /* Where the winners of races between a device's variants are kept; called on threads of the engine,
  * one device at a time. */

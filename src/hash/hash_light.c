@@ -12,14 +12,15 @@ struct rr_hash_light {
     struct rr_ethash_node *cache;
 };
 
-enum rr_err rr_hash_params_epoch(struct rr_hash_params *out, uint32_t epoch, struct rr_fault *fault)
+enum rr_err rr_hash_params_epoch(struct rr_hash_params *out, uint32_t epoch, uint32_t epoch_blocks,
+                                 struct rr_fault *fault)
 {
     struct rr_hash_params params;
     if (!rr_ethash_sizes(&params.cache_items, &params.dataset_items, epoch)) {
         return rr_fail(fault, RR_ERR_LIMIT, "epoch %" PRIu32 " is beyond the last Ethash epoch, %d",
                        epoch, RR_ETHASH_EPOCH_MAX);
     }
-    rr_ethash_seed(params.seed, epoch);
+    rr_ethash_seed(params.seed, epoch * (epoch_blocks / RR_HASH_ETHASH_BLOCKS));
     *out = params;
     return RR_OK;
 }

@@ -29,10 +29,25 @@ static void light_of_epoch_0_equals_the_public_vectors(void **state)
 {
     (void)state;
     struct rr_hash_params params;
-    assert_int_equal(rr_hash_params_epoch(&params, 0, NULL), RR_OK);
+    assert_int_equal(rr_hash_params_epoch(&params, 0, RR_HASH_ETHASH_BLOCKS, NULL), RR_OK);
     assert_int_equal(rr_hash_light_new(&light, &params, NULL), RR_OK);
     assert_int_equal(each_row("ethash.txt", "hash", check_hash), 4);
     rr_hash_light_free(light);
+}
+
+/* Ethereum Classic's block 11 700 000, where its epochs became longer: number 390 became 195, the
+ * dataset shrank to that of epoch 195, and the seed went on. [ECIP-1099] */
+static void longer_epochs_keep_the_seed_of_their_block(void **state)
+{
+    (void)state;
+    struct rr_hash_params before, after, small_one;
+    assert_int_equal(rr_hash_params_epoch(&before, 390, RR_HASH_ETHASH_BLOCKS, NULL), RR_OK);
+    assert_int_equal(rr_hash_params_epoch(&after, 195, RR_HASH_ETCHASH_BLOCKS, NULL), RR_OK);
+    assert_int_equal(rr_hash_params_epoch(&small_one, 195, RR_HASH_ETHASH_BLOCKS, NULL), RR_OK);
+    assert_memory_equal(after.seed, before.seed, 32);
+    assert_memory_not_equal(after.seed, small_one.seed, 32);
+    assert_int_equal(after.cache_items, small_one.cache_items);
+    assert_int_equal(after.dataset_items, small_one.dataset_items);
 }
 
 static void epoch_beyond_the_last_is_refused(void **state)
@@ -40,10 +55,11 @@ static void epoch_beyond_the_last_is_refused(void **state)
     (void)state;
     struct rr_fault fault = {0};
     struct rr_hash_params params;
-    assert_int_equal(rr_hash_params_epoch(&params, 32639, &fault), RR_OK);
+    assert_int_equal(rr_hash_params_epoch(&params, 32639, RR_HASH_ETHASH_BLOCKS, &fault), RR_OK);
     assert_int_equal(params.cache_items, 67106813);
     params.cache_items = 5;
-    assert_int_equal(rr_hash_params_epoch(&params, 32640, &fault), RR_ERR_LIMIT);
+    assert_int_equal(rr_hash_params_epoch(&params, 32640, RR_HASH_ETHASH_BLOCKS, &fault),
+                     RR_ERR_LIMIT);
     assert_int_equal(params.cache_items, 5);
     assert_non_null(strstr(fault.text, "32640"));
 }
@@ -169,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(light_of_epoch_0_equals_the_public_vectors),
+        cmocka_unit_test(longer_epochs_keep_the_seed_of_their_block),
         cmocka_unit_test(epoch_beyond_the_last_is_refused),
         cmocka_unit_test(absurd_sizes_are_refused_before_allocation),
         cmocka_unit_test(solves_is_exact_at_the_boundary),

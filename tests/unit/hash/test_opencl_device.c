@@ -76,7 +76,7 @@ static void dataset_rows_equal_the_public_vectors(void **state)
     const struct opencl_api *api = device->api;
     struct rr_hash_params params;
     cl_int code = CL_SUCCESS;
-    assert_int_equal(rr_hash_params_epoch(&params, 13, NULL), RR_OK);
+    assert_int_equal(rr_hash_params_epoch(&params, 13, RR_HASH_ETHASH_BLOCKS, NULL), RR_OK);
     assert_int_equal(rr_hash_light_new(&light13, &params, NULL), RR_OK);
     size_t bytes = (size_t)params.cache_items * 64;
     queue13 = device->queues[0].queue;

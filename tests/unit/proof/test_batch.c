@@ -84,7 +84,7 @@ static int make_world(void **state)
     rr_crypto_init();
     ok(rr_genesis_parse(&many.genesis, rr_slice_str(rr_genesis_preset("dev")), "dev", &fault));
     if (getenv("RR_SHORT") == NULL) {
-        ok(rr_hash_params_epoch(&params, 0, &fault));
+        ok(rr_hash_params_epoch(&params, 0, RR_HASH_ETHASH_BLOCKS, &fault));
     }
     many.genesis.puzzle_blocks = 4;
     many.genesis.window_blocks = 40;
