@@ -32,6 +32,8 @@ const struct cli_verb cli_verbs[] = {
      "[--workers N] "
      "[--json]",
      "an HLS ladder in a folder, without a rig", cli_transcode},
+    {"compare", "A B [--json]", "PSNR and SSIM of video B against A; B may be a ladder's folder",
+     cli_compare},
     {"job", "show [JOB] [--json]", "publishing jobs", cli_job},
     {"chain", "show [HEIGHT] [--json] | verify [--json]",
      "the ledger; verify replays it into an empty one", cli_chain},

@@ -55,6 +55,10 @@ enum rr_err transcode_worker_take(struct transcode_worker *worker, uint8_t *kind
  * RR_ERR_CANCELLED. */
 enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind,
                                   const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
+/* The same for whatever answer comes next. */
+enum rr_err transcode_worker_wait_any(struct transcode_worker *worker, uint8_t *kind,
+                                      const atomic_bool *cancel,
+                                      struct rr_fault *fault) RR_MUST_USE;
 struct rr_slice transcode_worker_body(const struct transcode_worker *worker);
 /* A fresh memory file. */
 enum rr_err transcode_memfd(int *out, const char *name, struct rr_fault *fault) RR_MUST_USE;

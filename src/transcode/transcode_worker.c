@@ -267,11 +267,10 @@ enum rr_err transcode_worker_take(struct transcode_worker *worker, uint8_t *kind
     return rr_fail(fault, failed.code, "%s", failed.text);
 }
 
-enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind,
-                                  const atomic_bool *cancel, struct rr_fault *fault)
+enum rr_err transcode_worker_wait_any(struct transcode_worker *worker, uint8_t *kind,
+                                      const atomic_bool *cancel, struct rr_fault *fault)
 {
     struct pollfd ready = {.fd = worker->socket, .events = POLLIN};
-    uint8_t found = 0;
     int count = 0;
     while (count == 0) {
         if (cancel != NULL && atomic_load(cancel)) {
@@ -286,7 +285,14 @@ enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind,
         count = poll(&ready, 1, 100);
         count = count < 0 && errno == EINTR ? 0 : count;
     }
-    enum rr_err err = transcode_worker_take(worker, &found, fault);
+    return transcode_worker_take(worker, kind, fault);
+}
+
+enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind,
+                                  const atomic_bool *cancel, struct rr_fault *fault)
+{
+    uint8_t found = 0;
+    enum rr_err err = transcode_worker_wait_any(worker, &found, cancel, fault);
     if (err == RR_OK && found != kind) {
         err = rr_fail(fault, RR_ERR_FORMAT, "the worker answered with message %u where %u was due",
                       found, kind);
