@@ -111,6 +111,13 @@ static enum rr_err find_value(struct config_node **out, const struct rr_config *
     return RR_OK;
 }
 
+unsigned rr_config_line(const struct rr_config *config, const char *path)
+{
+    const struct config_node *blocked;
+    const struct config_node *node = find_path(config, path, &blocked);
+    return node != NULL ? (unsigned)node->line : 0;
+}
+
 enum rr_err rr_config_u64(const struct rr_config *config, const char *path, uint64_t *out,
                           uint64_t min, uint64_t max, struct rr_fault *fault)
 {

@@ -28,6 +28,8 @@ enum rr_err rr_config_string(const struct rr_config *config, const char *path, c
                              struct rr_fault *fault) RR_MUST_USE;
 /* Number of elements of an array (of values or tables), 0 when absent. */
 size_t rr_config_count(const struct rr_config *config, const char *path);
+/* Line of the value, from 1; 0 when absent: for sentences about values that do not go together. */
+unsigned rr_config_line(const struct rr_config *config, const char *path);
 /* RR_ERR_FORMAT naming the first key that no get asked for: a typing error never passes silently.
  */
 enum rr_err rr_config_check_unknown(const struct rr_config *config,

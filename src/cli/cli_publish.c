@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
+#include "transcode/transcode.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -19,6 +20,21 @@ static void append_argument(struct rr_buf *path, const char *name, const char *v
                       escaped);
         curl_free(escaped);
     }
+}
+
+/* A ladder file is read here: the rig may be another machine. */
+static enum rr_err append_ladder(struct rr_buf *path, const char *words, struct rr_fault *fault)
+{
+    struct rr_ladder ladder;
+    struct rr_buf text = {0};
+    enum rr_err err = words != NULL ? rr_ladder_read(&ladder, words, fault) : RR_OK;
+    if (words != NULL && err == RR_OK) {
+        rr_ladder_text(&text, &ladder);
+        rr_write_u8(&text, 0);
+        append_argument(path, "ladder", (const char *)text.ptr);
+        rr_buf_clear(&text);
+    }
+    return err;
 }
 
 static const char *file_title(const char *file)
@@ -48,7 +64,10 @@ static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *f
     snprintf(short_title, sizeof short_title, "%s",
              words->title != NULL ? words->title : file_title(file));
     append_argument(&path, "title", short_title);
-    append_argument(&path, "ladder", words->ladder);
+    enum rr_err err = append_ladder(&path, words->ladder, fault);
+    append_argument(&path, "kbps", words->kbps);
+    append_argument(&path, "max_kbps", words->max_kbps);
+    append_argument(&path, "tone_map", words->tone_map ? "1" : NULL);
     append_argument(&path, "price", words->price);
     append_argument(&path, "puzzle", words->puzzle);
     append_argument(&path, "puzzle_kind", words->puzzle_kind);
@@ -57,7 +76,7 @@ static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *f
     append_argument(&path, "puzzle_rise", words->puzzle_rise);
     append_argument(&path, "puzzles_per_segment", words->puzzles_per_segment);
     rr_write_u8(&path, 0);
-    enum rr_err err = cli_rig_upload(rig, &json, (const char *)path.ptr, file, fault);
+    err = err != RR_OK ? err : cli_rig_upload(rig, &json, (const char *)path.ptr, file, fault);
     if (err == RR_OK) {
         snprintf(job, 33, "%s", cli_text(json, "job"));
     }
@@ -136,6 +155,9 @@ int cli_publish(int argc, char **argv)
     size_t count;
     const struct cli_option options[] = {{"data", &data, NULL},
                                          {"ladder", &words.ladder, NULL},
+                                         {"kbps", &words.kbps, NULL},
+                                         {"max-kbps", &words.max_kbps, NULL},
+                                         {"tone-map", NULL, &words.tone_map},
                                          {"price", &words.price, NULL},
                                          {"title", &words.title, NULL},
                                          {"puzzle", &words.puzzle, NULL},

@@ -107,14 +107,17 @@ static bool read_number(const char *text, uint64_t max, uint64_t *out)
 int cli_transcode(int argc, char **argv)
 {
     const char *in = NULL, *folder = NULL, *ladder = NULL, *preset = NULL;
-    const char *codec = "h264";
+    const char *codec = "h264", *kbps = NULL, *max_kbps = NULL;
     const char *gop_ms = "2000", *crf = "0", *audio_kbps = "128", *workers = "0";
-    bool json = false;
+    bool json = false, tone_map = false;
     size_t count;
     const struct cli_option options[] = {
-        {"o", &folder, NULL},        {"ladder", &ladder, NULL}, {"preset", &preset, NULL},
-        {"gop-ms", &gop_ms, NULL},   {"crf", &crf, NULL},       {"audio-kbps", &audio_kbps, NULL},
-        {"workers", &workers, NULL}, {"json", NULL, &json},     {"codec", &codec, NULL}};
+        {"o", &folder, NULL},          {"ladder", &ladder, NULL},
+        {"preset", &preset, NULL},     {"gop-ms", &gop_ms, NULL},
+        {"crf", &crf, NULL},           {"audio-kbps", &audio_kbps, NULL},
+        {"workers", &workers, NULL},   {"json", NULL, &json},
+        {"codec", &codec, NULL},       {"kbps", &kbps, NULL},
+        {"max-kbps", &max_kbps, NULL}, {"tone-map", NULL, &tone_map}};
     uint64_t gop_value, crf_value, audio_value, workers_value;
     if (!cli_options(argc, argv, options, RR_COUNT(options), &in, 1, &count) || count != 1 ||
         folder == NULL || !read_number(gop_ms, 10000, &gop_value) ||
@@ -129,7 +132,8 @@ int cli_transcode(int argc, char **argv)
                                        .crf = (uint16_t)crf_value,
                                        .audio_bps = (uint32_t)audio_value * 1000,
                                        .workers = (unsigned)workers_value,
-                                       .preset = preset};
+                                       .preset = preset,
+                                       .tone_map = tone_map};
     struct sigaction action = {.sa_handler = cancel};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -138,8 +142,9 @@ int cli_transcode(int argc, char **argv)
                           : rr_fail(&fault, RR_ERR_USAGE,
                                     "codec \"%.32s\": h264, hevc, av1 and vp9 are known", codec);
     if (err == RR_OK && ladder != NULL) {
-        err = rr_ladder_parse(&job.ladder, ladder, &fault);
+        err = rr_ladder_read(&job.ladder, ladder, &fault);
     }
+    err = err != RR_OK ? err : rr_ladder_rates(&job.ladder, kbps, max_kbps, &fault);
     if (err == RR_OK) {
         err = rr_transcode_to_folder(&result, folder, in, &job, show_progress, &show, &cancelled,
                                      &fault);

@@ -10,7 +10,8 @@
 const struct cli_verb cli_verbs[] = {
     {"status", "[--json] [--data FOLDER]", "the whole rig at a glance", cli_status},
     {"publish",
-     "FILE [--ladder 720,480,360] [--price COINS] [--title TEXT] [--puzzle CONTRACT_ID "
+     "FILE [--ladder 720,480,360|auto|LADDER.toml] [--kbps LIST|auto] [--max-kbps LIST|auto] "
+     "[--tone-map] [--price COINS] [--title TEXT] [--puzzle CONTRACT_ID "
      "--puzzle-prize COINS --puzzle-difficulty N [--puzzle-rise PERCENT] [--puzzles-per-segment N] "
      "[--puzzle-kind work|stake]] [--json] [--data FOLDER]",
      "transcode, prove, store and serve a video", cli_publish},
@@ -27,7 +28,8 @@ const struct cli_verb cli_verbs[] = {
      "--url URL [--json]",
      "engagement puzzles of segments and their claims", cli_puzzle},
     {"transcode",
-     "IN -o DIR [--ladder 720,480] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset "
+     "IN -o DIR [--ladder 720,480|auto|LADDER.toml] [--kbps LIST|auto] [--max-kbps LIST|auto] "
+     "[--tone-map] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset "
      "P] "
      "[--workers N] "
      "[--json]",

@@ -124,6 +124,9 @@ static enum rr_err command_publish(struct rr_rig *rig, const struct rr_monitor_r
     const struct daemon_job_words words = {
         .title = request->argument(request, "title"),
         .ladder = request->argument(request, "ladder"),
+        .kbps = request->argument(request, "kbps"),
+        .max_kbps = request->argument(request, "max_kbps"),
+        .tone_map = request->argument(request, "tone_map"),
         .slice_price = request->argument(request, "price"),
         .puzzles = {.contract = request->argument(request, "puzzle"),
                     .kind = request->argument(request, "puzzle_kind"),

@@ -162,6 +162,18 @@ static enum rr_err read_codec(const struct rr_config *config, struct rig_config 
     return err;
 }
 
+static enum rr_err read_ladder(const struct rr_config *config, struct rig_config *out,
+                               struct rr_fault *fault)
+{
+    const char *rungs = "720,480,360", *kbps = NULL, *max_kbps = NULL;
+    enum rr_err err = rr_config_string(config, "transcode.ladder", &rungs, fault);
+    err = err != RR_OK ? err : rr_config_string(config, "transcode.kbps", &kbps, fault);
+    err = err != RR_OK ? err : rr_config_string(config, "transcode.max_kbps", &max_kbps, fault);
+    err = err != RR_OK ? err : rr_config_bool(config, "transcode.tone_map", &out->tone_map, fault);
+    err = err != RR_OK ? err : rr_ladder_read(&out->ladder, rungs, fault);
+    return err != RR_OK ? err : rr_ladder_rates(&out->ladder, kbps, max_kbps, fault);
+}
+
 static enum rr_err read_withholding(const struct rr_config *config, struct rig_config *out,
                                     struct rr_fault *fault)
 {
@@ -200,7 +212,6 @@ static enum rr_err read_texts(const struct rr_config *config, struct rig_config 
     }
     snprintf(out->serve_address, sizeof out->serve_address, "127.0.0.1");
     snprintf(out->control_address, sizeof out->control_address, "127.0.0.1");
-    snprintf(out->ladder, sizeof out->ladder, "720,480,360");
     snprintf(out->devices, sizeof out->devices, "auto");
     out->mine = true;
     if ((err = daemon_settings_text(config, "serve.address", out->serve_address,
@@ -209,8 +220,7 @@ static enum rr_err read_texts(const struct rr_config *config, struct rig_config 
                                     sizeof out->control_address, fault)) != RR_OK ||
         (err = daemon_settings_text(config, "mine.devices", out->devices, sizeof out->devices,
                                     fault)) != RR_OK ||
-        (err = daemon_settings_text(config, "transcode.ladder", out->ladder, sizeof out->ladder,
-                                    fault)) != RR_OK ||
+        (err = read_ladder(config, out, fault)) != RR_OK ||
         (err = read_codec(config, out, fault)) != RR_OK) {
         return err;
     }
@@ -243,7 +253,7 @@ static enum rr_err read_genesis(const struct rr_config *config, struct rig_confi
 
 static enum rr_err check_transcode(const struct rig_config *config, struct rr_fault *fault)
 {
-    struct rr_ladder ladder;
+    const struct rr_ladder *ladder = &config->ladder;
     char profile[RR_NAME_MAX + 1];
     if (!rr_transcode_profile(profile, config->codec, config->preset)) {
         return rr_fail(
@@ -251,18 +261,21 @@ static enum rr_err check_transcode(const struct rig_config *config, struct rr_fa
             "transcode.preset is \"%s\", which %s does not have; its usual one is \"%s\"",
             config->preset, rr_codec_text(config->codec), rr_codec_preset(config->codec));
     }
-    if (config->codec != RR_CODEC_AV1 && config->codec != RR_CODEC_VP9 && config->crf > 51) {
-        return rr_fail(fault, RR_ERR_FORMAT, "transcode.crf is %u; %s takes at most 51",
-                       config->crf, rr_codec_text(config->codec));
+    for (unsigned i = 0; i <= ladder->rung_count; i++) {
+        uint16_t crf = i == 0 ? config->crf : ladder->rates[i - 1].crf;
+        if (config->codec != RR_CODEC_AV1 && config->codec != RR_CODEC_VP9 && crf > 51) {
+            return rr_fail(fault, RR_ERR_FORMAT, "transcode.crf is %u; %s takes at most 51", crf,
+                           rr_codec_text(config->codec));
+        }
     }
-    enum rr_err err = rr_ladder_parse(&ladder, config->ladder, fault);
-    if (err == RR_OK && ladder.rungs[ladder.rung_count - 1] < rr_codec_side_min(config->codec)) {
-        err = rr_fail(fault, RR_ERR_FORMAT,
-                      "transcode.ladder has a rung of %u; %s needs sides of at least %u",
-                      ladder.rungs[ladder.rung_count - 1], rr_codec_text(config->codec),
-                      rr_codec_side_min(config->codec));
+    if (ladder->rung_count > 0 &&
+        ladder->rungs[ladder->rung_count - 1] < rr_codec_side_min(config->codec)) {
+        return rr_fail(fault, RR_ERR_FORMAT,
+                       "transcode.ladder has a rung of %u; %s needs sides of at least %u",
+                       ladder->rungs[ladder->rung_count - 1], rr_codec_text(config->codec),
+                       rr_codec_side_min(config->codec));
     }
-    return err;
+    return RR_OK;
 }
 
 enum rr_err daemon_config_load(struct rig_config *out, const char *path, struct rr_fault *fault)

@@ -25,7 +25,8 @@ struct rig_config {
     uint32_t restarts_per_hour, errors_per_minute, rate_floor_percent;
     uint64_t quota_bytes, headroom_bytes;
     uint8_t data_shards, parity_shards;
-    char ladder[64];
+    struct rr_ladder ladder;
+    bool tone_map;
     uint32_t gop_ms;
     uint16_t crf;
     enum rr_codec codec;

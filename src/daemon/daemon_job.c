@@ -249,13 +249,34 @@ enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault)
 
 /* ---- new jobs -------------------------------------------------------------------------------- */
 
-static enum rr_err parse_ladder(struct rr_job_spec *spec, const char *text, struct rr_fault *fault)
+void daemon_job_set_ladder(struct rr_job_spec *spec, const struct rr_ladder *ladder)
 {
-    struct rr_ladder ladder;
-    enum rr_err err = rr_ladder_parse(&ladder, text, fault);
+    spec->rung_count = ladder->rung_count; /* 0: to be chosen when the video is there */
+    memcpy(spec->rungs, ladder->rungs, sizeof spec->rungs);
+    memcpy(spec->rates, ladder->rates, sizeof spec->rates);
+}
+
+/* No path: the words may be another machine's. */
+static enum rr_err parse_pictures(struct rr_job_spec *spec, const struct rig_config *config,
+                                  const struct daemon_job_words *words, struct rr_fault *fault)
+{
+    struct rr_ladder ladder = config->ladder;
+    enum rr_err err = RR_OK;
+    spec->tone_map = config->tone_map;
+    if (words->ladder != NULL) {
+        err = rr_ladder_parse(&ladder, words->ladder, fault);
+    }
+    err = err != RR_OK ? err : rr_ladder_rates(&ladder, words->kbps, words->max_kbps, fault);
+    if (err == RR_OK && words->tone_map != NULL) {
+        bool on = strcmp(words->tone_map, "1") == 0;
+        if (!on && strcmp(words->tone_map, "0") != 0) {
+            return rr_fail(fault, RR_ERR_USAGE, "tone_map \"%.16s\": 0 or 1 was expected",
+                           words->tone_map);
+        }
+        spec->tone_map = on;
+    }
     if (err == RR_OK) {
-        spec->rung_count = ladder.rung_count;
-        memcpy(spec->rungs, ladder.rungs, sizeof spec->rungs);
+        daemon_job_set_ladder(spec, &ladder);
     }
     return err;
 }
@@ -289,10 +310,7 @@ static enum rr_err fill_job(struct daemon_job *job, const struct daemon_job_word
     job->spec.audio_bps = config->audio_bps;
     job->spec.challenges = config->challenges;
     enum rr_err err = daemon_puzzles_parse(&job->puzzles, &words->puzzles, fault);
-    return err != RR_OK
-               ? err
-               : parse_ladder(&job->spec, words->ladder != NULL ? words->ladder : config->ladder,
-                              fault);
+    return err != RR_OK ? err : parse_pictures(&job->spec, config, words, fault);
 }
 
 enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path,

@@ -68,7 +68,7 @@ enum rr_err daemon_job_save(struct daemon_job *job, struct rr_fault *fault) RR_M
 enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault) RR_MUST_USE;
 /* What is asked of a new job; NULL: as configured. */
 struct daemon_job_words {
-    const char *title, *ladder, *slice_price;
+    const char *title, *ladder, *kbps, *max_kbps, *tone_map, *slice_price;
     struct daemon_puzzle_words puzzles;
 };
 /* New job around the uploaded file (renamed into the job's folder). Queued when RR_OK. handle
@@ -93,6 +93,8 @@ enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, co
 /* The original out of the store in a sealed memfd at offset 0; the caller closes it. */
 enum rr_err daemon_job_original(struct daemon_job *job, int *fd,
                                 struct rr_fault *fault) RR_MUST_USE;
+/* Rungs and rates into the job's specification. */
+void daemon_job_set_ladder(struct rr_job_spec *spec, const struct rr_ladder *ladder);
 /* Transcoding options of the job. */
 enum rr_err daemon_job_options(const struct daemon_job *job, struct rr_transcode_options *out,
                                struct rr_fault *fault) RR_MUST_USE;

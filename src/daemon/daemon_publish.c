@@ -232,9 +232,12 @@ enum rr_err daemon_job_options(const struct daemon_job *job, struct rr_transcode
         .audio_bps = job->spec.audio_bps,
         .workers = job->rig->config.workers,
         .preset = preset,
+        .tone_map = job->spec.tone_map != 0,
     };
     out->ladder.rung_count = job->spec.rung_count;
     memcpy(out->ladder.rungs, job->spec.rungs, sizeof out->ladder.rungs);
+    memcpy(out->ladder.rates, job->spec.rates, sizeof out->ladder.rates);
+    out->ladder.automatic = job->spec.rung_count == 0;
     return RR_OK;
 }
 

@@ -12,7 +12,7 @@ static const struct codec {
     const char *name, *profile; /* profile: "%s" is the preset */
     const char *presets[PRESETS_MAX];
     const char *usual;
-    uint16_t crf, crf_max, side_min;
+    uint16_t crf, side_min;
     bool threads;
 } codecs[] = {
     [RR_CODEC_H264] = {.name = "h264",
@@ -21,7 +21,6 @@ static const struct codec {
                                    "slow", "slower", "veryslow"},
                        .usual = "veryfast",
                        .crf = 23,
-                       .crf_max = 51,
                        .side_min = 2},
     [RR_CODEC_HEVC] = {.name = "hevc",
                        .profile = "x265-199-%s-v1",
@@ -29,7 +28,6 @@ static const struct codec {
                                    "slow", "slower", "veryslow"},
                        .usual = "superfast",
                        .crf = 26,
-                       .crf_max = 51,
                        .side_min = 16,
                        .threads = true},
     [RR_CODEC_AV1] = {.name = "av1",
@@ -37,7 +35,6 @@ static const struct codec {
                       .presets = {"2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"},
                       .usual = "10",
                       .crf = 35,
-                      .crf_max = 63,
                       .side_min = 64,
                       .threads = true},
     [RR_CODEC_VP9] = {.name = "vp9",
@@ -45,7 +42,6 @@ static const struct codec {
                       .presets = {"0", "1", "2", "3", "4", "5", "6", "7", "8"},
                       .usual = "5",
                       .crf = 32,
-                      .crf_max = 63,
                       .side_min = 2},
 };
 
@@ -118,9 +114,12 @@ enum rr_err transcode_codec_fit(struct rr_transcode_options *fit, struct rr_faul
     const struct codec *codec = &codecs[fit->codec];
     fit->crf = fit->crf != 0 ? fit->crf : codec->crf;
     fit->preset = fit->preset != NULL && fit->preset[0] != 0 ? fit->preset : codec->usual;
-    if (fit->crf > codec->crf_max) {
-        return rr_fail(fault, RR_ERR_USAGE, "crf %u: %s takes 1 to %u", fit->crf, codec->name,
-                       codec->crf_max);
+    for (unsigned i = 0; i <= fit->ladder.rung_count && i <= RR_RUNGS_MAX; i++) {
+        uint16_t crf = i == 0 ? fit->crf : fit->ladder.rates[i - 1].crf;
+        if (crf > TRANSCODE_CRF_MAX(fit->codec)) {
+            return rr_fail(fault, RR_ERR_USAGE, "crf %u: %s takes 1 to %u", crf, codec->name,
+                           TRANSCODE_CRF_MAX(fit->codec));
+        }
     }
     if (!rr_transcode_profile(profile, fit->codec, fit->preset)) {
         size_t last = 0;

@@ -7,7 +7,8 @@
 static const uint16_t default_rungs[] = {720, 480, 360};
 
 /* Keeps rungs[] falling; false when it is there already or there is no room. */
-static bool insert_rung(struct rr_ladder *ladder, uint16_t rung)
+bool transcode_ladder_insert(struct rr_ladder *ladder, uint16_t rung,
+                             const struct rr_rung_rate *rate)
 {
     unsigned at = 0;
     while (at < ladder->rung_count && ladder->rungs[at] > rung) {
@@ -19,28 +20,70 @@ static bool insert_rung(struct rr_ladder *ladder, uint16_t rung)
     }
     memmove(&ladder->rungs[at + 1], &ladder->rungs[at],
             sizeof ladder->rungs[0] * (ladder->rung_count - at));
+    memmove(&ladder->rates[at + 1], &ladder->rates[at],
+            sizeof ladder->rates[0] * (ladder->rung_count - at));
     ladder->rungs[at] = rung;
+    ladder->rates[at] = *rate;
     ladder->rung_count++;
     return true;
+}
+
+/* Digits off the front of *at; 0 where there are none or too many. */
+static uint32_t take_number(const char **at)
+{
+    uint32_t value = 0;
+    while (**at >= '0' && **at <= '9' && value <= RR_KBPS_MAX) {
+        value = value * 10 + (uint32_t)(*(*at)++ - '0');
+    }
+    return value;
+}
+
+/* ":crf=21:kbps=2500:max=4000", each once at most; false for another text. */
+static bool take_rate(struct rr_rung_rate *out, const char **at)
+{
+    while (**at == ':') {
+        static const char *const names[] = {":crf=", ":kbps=", ":max="};
+        size_t i = 0;
+        while (i < RR_COUNT(names) && strncmp(*at, names[i], strlen(names[i])) != 0) {
+            i++;
+        }
+        if (i == RR_COUNT(names)) {
+            return false;
+        }
+        *at += strlen(names[i]);
+        bool by_rule = i > 0 && strncmp(*at, "auto", 4) == 0;
+        *at += by_rule ? 4 : 0;
+        uint32_t value = by_rule ? RR_KBPS_AUTO : take_number(at);
+        uint32_t have = i == 0 ? out->crf : i == 1 ? out->kbps : out->max_kbps;
+        if (have != 0 || value == 0 || (!by_rule && value > (i == 0 ? 63 : RR_KBPS_MAX))) {
+            return false;
+        }
+        out->crf = i == 0 ? (uint16_t)value : out->crf;
+        out->kbps = i == 1 ? value : out->kbps;
+        out->max_kbps = i == 2 ? value : out->max_kbps;
+    }
+    return out->crf == 0 || out->kbps == 0;
 }
 
 enum rr_err rr_ladder_parse(struct rr_ladder *out, const char *text, struct rr_fault *fault)
 {
     struct rr_ladder ladder = {0};
     const char *at = text;
+    if (strcmp(text, "auto") == 0) {
+        *out = (struct rr_ladder){.automatic = true};
+        return RR_OK;
+    }
     while (true) {
-        uint32_t value = 0;
-        const char *start = at;
-        while (*at >= '0' && *at <= '9' && value <= RR_RUNG_MAX) {
-            value = value * 10 + (uint32_t)(*at++ - '0');
+        struct rr_rung_rate rate = {0};
+        uint32_t value = take_number(&at);
+        if (value < RR_RUNG_MIN || value > RR_RUNG_MAX || !take_rate(&rate, &at) ||
+            (*at != 0 && *at != ',')) {
+            return rr_fail(fault, RR_ERR_USAGE,
+                           "ladder \"%.64s\": expected \"auto\" or short sides of %d to %d pixels, "
+                           "like 720,480,360 or 720:max=3000,480:crf=24",
+                           text, RR_RUNG_MIN, RR_RUNG_MAX);
         }
-        if (at == start || value < RR_RUNG_MIN || value > RR_RUNG_MAX || (*at != 0 && *at != ',')) {
-            return rr_fail(
-                fault, RR_ERR_USAGE,
-                "ladder \"%.64s\": expected short sides of %d to %d pixels, like 720,480,360", text,
-                RR_RUNG_MIN, RR_RUNG_MAX);
-        }
-        if (!insert_rung(&ladder, (uint16_t)value)) {
+        if (!transcode_ladder_insert(&ladder, (uint16_t)value, &rate)) {
             return rr_fail(fault, RR_ERR_USAGE,
                            "ladder \"%.64s\": at most %d rungs are possible, each once", text,
                            RR_RUNGS_MAX);
@@ -52,12 +95,78 @@ enum rr_err rr_ladder_parse(struct rr_ladder *out, const char *text, struct rr_f
     }
 }
 
+static void write_kbps(struct rr_buf *out, const char *name, uint32_t kbps)
+{
+    if (kbps == RR_KBPS_AUTO) {
+        rr_buf_format(out, "%sauto", name);
+    } else if (kbps > 0) {
+        rr_buf_format(out, "%s%u", name, (unsigned)kbps);
+    }
+}
+
+void rr_ladder_text(struct rr_buf *out, const struct rr_ladder *ladder)
+{
+    if (ladder->automatic) {
+        rr_buf_format(out, "auto");
+    }
+    for (unsigned i = 0; i < ladder->rung_count; i++) {
+        const struct rr_rung_rate *rate = &ladder->rates[i];
+        rr_buf_format(out, "%s%u", i > 0 ? "," : "", ladder->rungs[i]);
+        if (rate->crf > 0) {
+            rr_buf_format(out, ":crf=%u", rate->crf);
+        }
+        write_kbps(out, ":kbps=", rate->kbps);
+        write_kbps(out, ":max=", rate->max_kbps);
+    }
+}
+
+void transcode_ladder_usual(struct rr_ladder *ladder)
+{
+    static const struct rr_rung_rate none = {0};
+    for (size_t i = 0; i < RR_COUNT(default_rungs); i++) {
+        transcode_ladder_insert(ladder, default_rungs[i], &none);
+    }
+}
+
+/* Rungs as the caller gave them, which may be no text: sorted, each once, rates that can be. */
+static enum rr_err fit_ladder(struct rr_ladder *out, const struct rr_ladder *ladder,
+                              struct rr_fault *fault)
+{
+    struct rr_ladder sorted = {.automatic = ladder->automatic};
+    if (ladder->rung_count > RR_RUNGS_MAX) {
+        return rr_fail(fault, RR_ERR_USAGE, "%u rungs: at most %d are possible", ladder->rung_count,
+                       RR_RUNGS_MAX);
+    }
+    for (unsigned i = 0; i < ladder->rung_count; i++) {
+        uint16_t rung = ladder->rungs[i];
+        const struct rr_rung_rate *rate = &ladder->rates[i];
+        if (rung < RR_RUNG_MIN || rung > RR_RUNG_MAX ||
+            !transcode_ladder_insert(&sorted, rung, rate)) {
+            return rr_fail(fault, RR_ERR_USAGE, "rung %u is twice there or not within %d to %d",
+                           rung, RR_RUNG_MIN, RR_RUNG_MAX);
+        }
+        bool auto_mean = rate->kbps == RR_KBPS_AUTO, auto_most = rate->max_kbps == RR_KBPS_AUTO;
+        if ((!auto_mean && rate->kbps > RR_KBPS_MAX) ||
+            (!auto_most && rate->max_kbps > RR_KBPS_MAX) ||
+            (!auto_mean && !auto_most && rate->max_kbps != 0 && rate->max_kbps < rate->kbps)) {
+            return rr_fail(fault, RR_ERR_USAGE,
+                           "rung %u: %u kbit/s with at most %u: up to %u are possible, and the "
+                           "mean not above the limit",
+                           rung, (unsigned)rate->kbps, (unsigned)rate->max_kbps, RR_KBPS_MAX);
+        }
+    }
+    if (ladder->rung_count == 0) { /* an automatic one until the video was measured */
+        transcode_ladder_usual(&sorted);
+    }
+    *out = sorted;
+    return RR_OK;
+}
+
 enum rr_err transcode_options_fit(struct rr_transcode_options *out,
                                   const struct rr_transcode_options *options,
                                   struct rr_fault *fault)
 {
     struct rr_transcode_options fit = *options;
-    struct rr_ladder sorted = {0};
     fit.gop_ms = fit.gop_ms != 0 ? fit.gop_ms : 2000;
     fit.audio_bps = fit.audio_bps != 0 ? fit.audio_bps : 128000;
     if (fit.gop_ms < 500 || fit.gop_ms > 10000) {
@@ -70,27 +179,12 @@ enum rr_err transcode_options_fit(struct rr_transcode_options *out,
             "%u bit/s of sound, %u workers: 16000 to 512000, and at most 256 are possible",
             (unsigned)fit.audio_bps, fit.workers);
     }
-    enum rr_err err = transcode_codec_fit(&fit, fault);
-    if (err != RR_OK) {
-        return err;
+    enum rr_err err = fit_ladder(&fit.ladder, &options->ladder, fault);
+    err = err != RR_OK ? err : transcode_codec_fit(&fit, fault);
+    if (err == RR_OK) {
+        *out = fit;
     }
-    if (fit.ladder.rung_count > RR_RUNGS_MAX) {
-        return rr_fail(fault, RR_ERR_USAGE, "%u rungs: at most %d are possible",
-                       fit.ladder.rung_count, RR_RUNGS_MAX);
-    }
-    for (unsigned i = 0; i < fit.ladder.rung_count; i++) {
-        uint16_t rung = fit.ladder.rungs[i];
-        if (rung < RR_RUNG_MIN || rung > RR_RUNG_MAX || !insert_rung(&sorted, rung)) {
-            return rr_fail(fault, RR_ERR_USAGE, "rung %u is twice there or not within %d to %d",
-                           rung, RR_RUNG_MIN, RR_RUNG_MAX);
-        }
-    }
-    for (size_t i = 0; fit.ladder.rung_count == 0 && i < RR_COUNT(default_rungs); i++) {
-        (void)insert_rung(&sorted, default_rungs[i]);
-    }
-    fit.ladder = sorted;
-    *out = fit;
-    return RR_OK;
+    return err;
 }
 
 /* Nearest even number, at least 2: 4:2:0 has one chroma sample for two columns and rows. */
@@ -166,13 +260,44 @@ uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
         if ((uint64_t)ladder->rungs[i] * sar_den <= small) {
             uint64_t side = even(ladder->rungs[i], 1),
                      other = even(side * (dw < dh ? dh : dw), small);
-            rungs[count++] = shape_rung(dw, dh, dw < dh ? side : other, dw < dh ? other : side);
+            rungs[count] = shape_rung(dw, dh, dw < dh ? side : other, dw < dh ? other : side);
+            rungs[count++].rate = ladder->rates[i];
         }
     }
     if (count == 0) {
-        rungs[count++] = shape_rung(dw, dh, even(dw, sar_den), even(dh, sar_den));
+        /* Smaller than all: what the smallest rung may take is enough. */
+        rungs[count] = shape_rung(dw, dh, even(dw, sar_den), even(dh, sar_den));
+        rungs[count++].rate = ladder->rung_count > 0 ? ladder->rates[ladder->rung_count - 1]
+                                                     : (struct rr_rung_rate){0};
     }
     return count;
+}
+
+/* Units of 1/10000 cd/m2 or, better, the brightest pixel; what most is graded for when none says.
+ */
+static uint16_t peak_nits(const struct transcode_hdr *hdr)
+{
+    uint32_t nits = hdr->has_light && hdr->light_max > 0 ? hdr->light_max
+                    : hdr->has_mastering                 ? hdr->luminance_max / 10000
+                                                         : 0;
+    return (uint16_t)(nits == 0 ? 1000 : nits < 250 ? 250 : nits > 10000 ? 10000 : nits);
+}
+
+void transcode_tone_fit(struct transcode_plan *plan)
+{
+    if (plan->transfer != TRANSCODE_PQ && plan->transfer != TRANSCODE_HLG) {
+        return;
+    }
+    plan->tone = (struct transcode_tone){.transfer = plan->transfer,
+                                         .primaries = plan->primaries,
+                                         .matrix = plan->matrix,
+                                         .full_range = plan->full_range,
+                                         .peak_nits = plan->transfer == TRANSCODE_HLG
+                                                          ? 1000 /* [BT.2100, note 5f] */
+                                                          : peak_nits(&plan->hdr)};
+    plan->ten_bit = plan->full_range = 0;
+    plan->primaries = plan->transfer = plan->matrix = 1; /* [H.273]: BT.709 */
+    plan->hdr = (struct transcode_hdr){0};
 }
 
 static void fill_video(struct transcode_plan *plan, const struct transcode_facts *facts,
@@ -193,6 +318,7 @@ static void fill_video(struct transcode_plan *plan, const struct transcode_facts
     plan->fps_num = shown->fps_num;
     plan->fps_den = shown->fps_den;
     plan->rung_count = transcode_rungs_fit(plan->rungs, &options->ladder, shown);
+    transcode_rates_fit(plan, options->crf);
 }
 
 enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transcode_facts *facts,
@@ -202,7 +328,6 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
                                   .audio_stream = facts->audio_stream,
                                   .gop_ms = options->gop_ms,
                                   .codec = (uint8_t)options->codec,
-                                  .crf = options->crf,
                                   .audio_bps = options->audio_bps};
     snprintf(plan.preset, sizeof plan.preset, "%s", options->preset);
     if (facts->video_stream >= 0) {

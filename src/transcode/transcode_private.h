@@ -2,7 +2,7 @@
 /* Between the files of the parent's part of transcode. */
 #ifndef RR_TRANSCODE_PRIVATE_H
 #define RR_TRANSCODE_PRIVATE_H
-#include "transcode/transcode_proto.h"
+#include "transcode/transcode_rate.h"
 #include <sys/types.h>
 
 /* ---- options and plan (transcode_ladder.c)
@@ -11,6 +11,13 @@
 enum rr_err transcode_options_fit(struct rr_transcode_options *out,
                                   const struct rr_transcode_options *options,
                                   struct rr_fault *fault) RR_MUST_USE;
+/* Puts a rung in its place; false: it is there already, or no room. */
+bool transcode_ladder_insert(struct rr_ladder *ladder, uint16_t rung,
+                             const struct rr_rung_rate *rate);
+/* 720, 480, 360 into an empty one. */
+void transcode_ladder_usual(struct rr_ladder *ladder);
+/* PQ and HLG become BT.709 in 8 bit; other plans stay. */
+void transcode_tone_fit(struct transcode_plan *plan);
 /* The rungs of `ladder` that a picture of these facts gets; at least one. Returns their number. */
 uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
                             const struct rr_ladder *ladder, const struct rr_transcode_facts *facts);

@@ -219,7 +219,11 @@ void transcode_code_plan(struct transcode_coder *coder, struct transcode_plan *m
     code_u32(coder, &m->fps_num, INT32_MAX);
     code_u32(coder, &m->fps_den, INT32_MAX);
     code_u8(coder, &m->codec, RR_CODEC_VP9);
-    code_u16(coder, &m->crf);
+    code_u8(coder, &m->tone.transfer, 18);
+    code_u8(coder, &m->tone.primaries, UINT8_MAX);
+    code_u8(coder, &m->tone.matrix, UINT8_MAX);
+    code_u8(coder, &m->tone.full_range, 1);
+    code_u16(coder, &m->tone.peak_nits);
     code_text(coder, m->preset, sizeof m->preset);
     code_u32(coder, &m->audio_bps, INT32_MAX);
     code_u8(coder, &m->rung_count, RR_RUNGS_MAX);
@@ -228,6 +232,9 @@ void transcode_code_plan(struct transcode_coder *coder, struct transcode_plan *m
         code_u16(coder, &m->rungs[i].height);
         code_u16(coder, &m->rungs[i].sar_num);
         code_u16(coder, &m->rungs[i].sar_den);
+        code_u16(coder, &m->rungs[i].rate.crf);
+        code_u32(coder, &m->rungs[i].rate.kbps, RR_KBPS_MAX);
+        code_u32(coder, &m->rungs[i].rate.max_kbps, RR_KBPS_MAX);
     }
 }
 

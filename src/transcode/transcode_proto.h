@@ -6,7 +6,7 @@
 #define RR_TRANSCODE_PROTO_H
 #include "transcode/transcode.h"
 
-#define TRANSCODE_PROTO_VERSION 2
+#define TRANSCODE_PROTO_VERSION 3
 #define TRANSCODE_MESSAGE_MAX   65536
 #define TRANSCODE_FRAMES_MAX    2048 /* of one GOP: its table of packets must fit a message */
 #define TRANSCODE_EXTRADATA_MAX 4096
@@ -76,6 +76,14 @@ struct transcode_facts {
 };
 struct transcode_rung {
     uint16_t width, height, sar_num, sar_den;
+    struct rr_rung_rate rate; /* crf is of the codec; no rate is RR_KBPS_AUTO */
+};
+#define TRANSCODE_PQ  16 /* transfer characteristics [ITU-T H.273, table 3] */
+#define TRANSCODE_HLG 18
+/* What HDR pictures were before they became SDR; a transfer of 0: they stay. */
+struct transcode_tone {
+    uint8_t transfer, primaries, matrix, full_range;
+    uint16_t peak_nits;
 };
 /* All that decides the bytes that come out. */
 struct transcode_plan {
@@ -87,8 +95,8 @@ struct transcode_plan {
     struct transcode_hdr hdr;
     uint32_t timescale, ticks; /* output ticks per source tick */
     uint32_t fps_num, fps_den;
+    struct transcode_tone tone;
     uint8_t codec; /* enum rr_codec */
-    uint16_t crf;
     char preset[16];
     uint32_t audio_bps;
     uint8_t rung_count;

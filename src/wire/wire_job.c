@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "wire/wire_private.h"
 
-#define GOP_MS_MIN 100u
-#define GOP_MS_MAX 60000u
-#define LEAF_BYTES (2 + 4 + 4 + 4 + 32 + 32 + 8)
+#define JOB_VERSION 2 /* 1 had neither rates nor tone_map */
+#define GOP_MS_MIN  100u
+#define GOP_MS_MAX  60000u
+#define LEAF_BYTES  (2 + 4 + 4 + 4 + 32 + 32 + 8)
 
 void rr_job_spec_encode(struct rr_buf *out, const struct rr_job_spec *spec)
 {
     RR_CHECK(spec->rung_count <= RR_RUNGS_MAX);
-    rr_write_u8(out, WIRE_VERSION);
+    rr_write_u8(out, JOB_VERSION);
     rr_write_u32(out, spec->chain_id);
     wire_write_hash(out, &spec->source);
     wire_write_key(out, &spec->owner);
@@ -20,8 +21,21 @@ void rr_job_spec_encode(struct rr_buf *out, const struct rr_job_spec *spec)
     rr_write_u8(out, spec->rung_count);
     for (uint8_t i = 0; i < spec->rung_count; i++) {
         rr_write_u16(out, spec->rungs[i]);
+        rr_write_u16(out, spec->rates[i].crf);
+        rr_write_u32(out, spec->rates[i].kbps);
+        rr_write_u32(out, spec->rates[i].max_kbps);
     }
+    rr_write_u8(out, spec->tone_map);
     rr_write_u16(out, spec->challenges);
+}
+
+static uint32_t read_kbps(struct rr_reader *reader)
+{
+    uint32_t kbps = rr_read_u32(reader);
+    if (kbps > RR_KBPS_MAX && kbps != RR_KBPS_AUTO) {
+        wire_refuse(reader);
+    }
+    return kbps;
 }
 
 enum rr_err rr_job_spec_decode(struct rr_job_spec *out, struct rr_slice bytes,
@@ -29,7 +43,9 @@ enum rr_err rr_job_spec_decode(struct rr_job_spec *out, struct rr_slice bytes,
 {
     struct rr_reader reader = rr_reader_of(bytes);
     struct rr_job_spec spec = {0};
-    wire_read_version(&reader);
+    if (rr_read_u8(&reader) != JOB_VERSION) {
+        wire_refuse(&reader);
+    }
     spec.chain_id = rr_read_u32(&reader);
     wire_read_hash(&reader, &spec.source);
     wire_read_key(&reader, &spec.owner);
@@ -45,6 +61,13 @@ enum rr_err rr_job_spec_decode(struct rr_job_spec *out, struct rr_slice bytes,
     }
     for (uint8_t i = 0; i < spec.rung_count; i++) {
         spec.rungs[i] = rr_read_u16(&reader);
+        spec.rates[i].crf = rr_read_u16(&reader);
+        spec.rates[i].kbps = read_kbps(&reader);
+        spec.rates[i].max_kbps = read_kbps(&reader);
+    }
+    spec.tone_map = rr_read_u8(&reader);
+    if (spec.tone_map > 1) {
+        wire_refuse(&reader);
     }
     spec.challenges = rr_read_u16(&reader);
     enum rr_err err = wire_done(&reader, "job", fault);

@@ -102,6 +102,14 @@ void rr_segment_digest(struct rr_hash32 *out, struct rr_slice bytes);
 /* ---- transcoding jobs and their proof (spec 20, 3-4) --------------------------------------------
  */
 #define RR_RUNGS_MAX 8
+/* How many bits the pictures of a rung may take. All 0: the job's crf, no limit. */
+struct rr_rung_rate {
+    uint16_t crf;      /* 0: the job's */
+    uint32_t kbps;     /* not 0: this mean rate in place of a quality */
+    uint32_t max_kbps; /* not 0: no segment above it */
+};
+#define RR_KBPS_MAX  1000000u
+#define RR_KBPS_AUTO UINT32_MAX /* of a rate: by the rule for the codec, size and frame rate */
 struct rr_job_spec {
     uint32_t chain_id;
     struct rr_hash32 source; /* object_id of the original */
@@ -114,7 +122,9 @@ struct rr_job_spec {
     uint32_t audio_bps;
     uint8_t rung_count;
     uint16_t rungs[RR_RUNGS_MAX];
-    uint16_t challenges; /* c */
+    struct rr_rung_rate rates[RR_RUNGS_MAX]; /* beside them */
+    uint8_t tone_map;                        /* 0 as the source, 1 HDR becomes BT.709 */
+    uint16_t challenges;                     /* c */
 };
 void rr_job_spec_encode(struct rr_buf *out, const struct rr_job_spec *spec);
 enum rr_err rr_job_spec_decode(struct rr_job_spec *out, struct rr_slice bytes,

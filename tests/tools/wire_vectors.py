@@ -189,8 +189,11 @@ def manifest():
 
 
 def job_spec():
-    out = V + u32() + octets(32) + octets(32) + u64() + text(letters(4, NAME)) + u16() + u32(100, 60000) + u32()
-    out += b"\x03" + u16() + u16() + u16() + u16()
+    out = b"\x02" + u32() + octets(32) + octets(32) + u64() + text(letters(4, NAME)) + u16() + u32(100, 60000) + u32()
+    out += b"\x03"
+    for _ in range(3):
+        out += u16() + u16() + u32(0, 1000000) + u32(0, 1000000)
+    out += bytes([number(0, 1)]) + u16()
     digests["job_spec"] = hashed("rr.job.v1", out)
     return out
 

@@ -4,7 +4,7 @@
  * only a broken socket ends the process. */
 #ifndef RR_WORKER_H
 #define RR_WORKER_H
-#include "transcode/transcode_proto.h"
+#include "transcode/transcode_rate.h"
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 
@@ -63,8 +63,10 @@ void worker_picture_layout(uint8_t *planes[4], int strides[4], const struct tran
 void worker_encoders_warm(void);
 const char *worker_encoder_name(const struct transcode_plan *plan);
 enum AVCodecID worker_codec_id(const struct transcode_plan *plan);
-/* Preset, quality and what makes the result exact; before avcodec_open2. libav's error, or 0. */
-int worker_codec_settings(AVCodecContext *codec, const struct transcode_plan *plan);
+/* Preset, rate and what makes the result exact; before avcodec_open2. rate: of this try, else
+ * the rung's. libav's error, or 0. */
+int worker_codec_settings(AVCodecContext *codec, const struct transcode_encode *ask,
+                          const struct rr_rung_rate *rate);
 
 /* ---- tasks ---- */
 enum rr_err worker_probe(struct worker *worker, struct rr_fault *fault);

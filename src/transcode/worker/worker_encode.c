@@ -14,6 +14,7 @@ struct encoder {
     AVPacket *packet;
     struct rr_buf bytes;
     struct transcode_packets *answer;
+    struct rr_rung_rate rate; /* of this try */
 };
 
 static enum rr_err open_encoder(struct encoder *encoder, struct rr_fault *fault)
@@ -43,7 +44,7 @@ static enum rr_err open_encoder(struct encoder *encoder, struct rr_fault *fault)
     codec->color_trc = plan->transfer;
     codec->colorspace = plan->matrix;
     codec->chroma_sample_location = plan->location;
-    int rc = worker_codec_settings(codec, plan);
+    int rc = worker_codec_settings(codec, encoder->ask, &encoder->rate);
     rc = rc < 0 ? rc : avcodec_open2(codec, kind, NULL);
     return rc < 0 ? worker_fail_av(fault, rc, "the encoder does not start") : RR_OK;
 }
@@ -183,9 +184,20 @@ static enum rr_err encode(struct encoder *encoder, const int *fds, struct rr_fau
     if (pictures == MAP_FAILED) {
         return rr_fail_errno(fault, "%zu bytes of pictures cannot be mapped", bytes);
     }
-    enum rr_err err = open_encoder(encoder, fault);
-    if (err == RR_OK) {
-        err = encode_frames(encoder, pictures, fault);
+    struct transcode_vbv vbv;
+    enum rr_err err = RR_OK;
+    bool again = true;
+    transcode_vbv(&vbv, ask);
+    encoder->rate = ask->plan.rungs[ask->rung].rate;
+    for (unsigned tries = 1; again && err == RR_OK; tries++) {
+        avcodec_free_context(&encoder->codec);
+        av_packet_free(&encoder->packet);
+        encoder->bytes.len = 0;
+        encoder->answer->count = 0;
+        err = open_encoder(encoder, fault);
+        err = err != RR_OK ? err : encode_frames(encoder, pictures, fault);
+        again =
+            transcode_rate_again(&encoder->rate, ask->plan.codec, &vbv, encoder->bytes.len, tries);
     }
     if (err == RR_OK) {
         err = finish(encoder, fds[1], fault);

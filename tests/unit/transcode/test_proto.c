@@ -6,24 +6,24 @@
  * something. */
 static struct transcode_plan a_plan(void)
 {
-    struct transcode_plan plan = {.video_stream = 1,
-                                  .audio_stream = -1,
-                                  .tb_num = 1001,
-                                  .tb_den = 30000,
-                                  .first_pts = -77,
-                                  .origin = -99,
-                                  .gop_ms = 2000,
-                                  .orientation = 5,
-                                  .ten_bit = 1,
-                                  .timescale = 30000,
-                                  .ticks = 1001,
-                                  .fps_num = 24,
-                                  .fps_den = 1,
-                                  .crf = 23,
-                                  .preset = "veryfast",
-                                  .audio_bps = 128000,
-                                  .rung_count = 2,
-                                  .rungs = {{640, 360, 1, 1}, {320, 180, 4, 3}}};
+    struct transcode_plan plan = {
+        .video_stream = 1,
+        .audio_stream = -1,
+        .tb_num = 1001,
+        .tb_den = 30000,
+        .first_pts = -77,
+        .origin = -99,
+        .gop_ms = 2000,
+        .orientation = 5,
+        .ten_bit = 1,
+        .timescale = 30000,
+        .ticks = 1001,
+        .fps_num = 24,
+        .fps_den = 1,
+        .preset = "veryfast",
+        .audio_bps = 128000,
+        .rung_count = 2,
+        .rungs = {{640, 360, 1, 1, {23, 0, 900}}, {320, 180, 4, 3, {0, 300, 450}}}};
     plan.hdr =
         (struct transcode_hdr){.has_mastering = 1, .luminance_max = 10000000, .light_max = 1000};
     return plan;

@@ -116,7 +116,11 @@ static inline struct rr_job_spec make_job_spec(struct source *s)
     j.rung_count = (uint8_t)make_count(s, 3, RR_RUNGS_MAX);
     for (uint8_t i = 0; i < j.rung_count; i++) {
         j.rungs[i] = make_u16(s);
+        j.rates[i].crf = make_u16(s);
+        j.rates[i].kbps = (uint32_t)make_number(s, 0, RR_KBPS_MAX);
+        j.rates[i].max_kbps = (uint32_t)make_number(s, 0, RR_KBPS_MAX);
     }
+    j.tone_map = (uint8_t)make_number(s, 0, 1);
     j.challenges = make_u16(s);
     return j;
 }

@@ -131,9 +131,10 @@ static void test_versions(void **state)
         struct source s = source_of(&formats[f], 0);
         struct rr_buf bytes = {0};
         formats[f].write(&s, &bytes);
+        unsigned known = strcmp(formats[f].name, "job_spec") == 0 ? 2 : 1;
         for (unsigned version = 0; version < 256 && !formats[f].text; version++) {
             bytes.ptr[formats[f].version_at] = (uint8_t)version;
-            try_bytes(&formats[f], bytes.ptr, bytes.len, version == 1, version);
+            try_bytes(&formats[f], bytes.ptr, bytes.len, version == known, version);
         }
         rr_buf_clear(&bytes);
     }
@@ -335,7 +336,7 @@ int main(int argc, char **argv)
         {"a byte too many is refused", test_trailing_bytes, NULL, NULL, NULL},
         {"a flipped bit is refused or is another value's only encoding", test_bit_flips, NULL, NULL,
          NULL},
-        {"only version 1 is known", test_versions, NULL, NULL, NULL},
+        {"only one version of each is known", test_versions, NULL, NULL, NULL},
         {"a lying count is refused before memory is taken for it", test_counts, NULL, NULL, NULL},
         {"the fixed values have the checked-in bytes", test_vectors, NULL, NULL, NULL},
     };

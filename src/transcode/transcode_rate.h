@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Bits: what is usual, what a limit means for one GOP, when a GOP is encoded again. Parent and
+ * workers. */
+#ifndef RR_TRANSCODE_RATE_H
+#define RR_TRANSCODE_RATE_H
+#include "transcode/transcode_proto.h"
+
+#define TRANSCODE_CRF_MAX(codec) ((codec) == RR_CODEC_AV1 || (codec) == RR_CODEC_VP9 ? 63u : 51u)
+/* Mean kbit/s that is usual for pictures of that codec, size and rate; at least 50. */
+uint32_t transcode_rate_usual(uint8_t codec, uint32_t width, uint32_t height, uint32_t fps_num,
+                              uint32_t fps_den);
+/* Fills in what the rungs' rates leave open: RR_KBPS_AUTO, a limit for every mean, crf. */
+void transcode_rates_fit(struct transcode_plan *plan, uint16_t crf);
+/* What an encoder of that GOP is told of a limit. bytes_max: UINT64_MAX without a limit. */
+struct transcode_vbv {
+    uint32_t rate_kbps, buffer_kbit;
+    uint16_t start_permille;        /* how full the buffer is before the first picture */
+    uint64_t bytes_mean, bytes_max; /* of the GOP's access units */
+};
+void transcode_vbv(struct transcode_vbv *out, const struct transcode_encode *ask);
+/* Encodes of one GOP at most: a limit that is not kept is tried again with less, and a mean that is
+ * missed by far with more, the latter seldom (measured: two tries serve, bar limits that no quality
+ * reaches). */
+#define TRANSCODE_TRIES_MAX  6
+#define TRANSCODE_RAISES_MAX 3
+/* The rate of the next try after `tries` of them, the last of `bytes`; false: the last one stays.
+ */
+bool transcode_rate_again(struct rr_rung_rate *rate, uint8_t codec, const struct transcode_vbv *vbv,
+                          uint64_t bytes, unsigned tries);
+#endif
