@@ -22,6 +22,9 @@ struct rr_slice worker_body(const struct worker *worker);
 uint8_t worker_kind(const struct worker *worker);
 /* Sends what encode_message appended; leaves the process when the parent is gone. */
 void worker_send(struct worker *worker, struct rr_buf *message);
+/* Freed memory stays with the process: each GOP's encoder asks for the same again, and fresh pages
+ * were a tenth of the whole work (measured). */
+void worker_keep_memory(void);
 /* The error of a libav call in one sentence. */
 enum rr_err worker_fail_av(struct rr_fault *fault, int averror, const char *what);
 
@@ -67,6 +70,12 @@ enum AVCodecID worker_codec_id(const struct transcode_plan *plan);
  * the rung's. libav's error, or 0. */
 int worker_codec_settings(AVCodecContext *codec, const struct transcode_encode *ask,
                           const struct rr_rung_rate *rate);
+
+/* One GOP through a fresh encoder: ask->count pictures of rung ask->rung, one behind the other. The
+ * packets' bytes come out in *bytes (owned by the caller, on success only). */
+enum rr_err worker_encode_pictures(struct transcode_packets *answer, struct rr_buf *bytes,
+                                   const struct transcode_encode *ask, uint8_t *pictures,
+                                   struct rr_fault *fault);
 
 /* ---- tasks ---- */
 enum rr_err worker_probe(struct worker *worker, struct rr_fault *fault);

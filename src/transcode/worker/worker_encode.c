@@ -156,13 +156,13 @@ static enum rr_err encode_frames(struct encoder *encoder, uint8_t *pictures, str
     return err;
 }
 
-static enum rr_err finish(struct encoder *encoder, int out_fd, struct rr_fault *fault)
+static enum rr_err finish(struct encoder *encoder, struct rr_fault *fault)
 {
     const AVCodecContext *codec = encoder->codec;
     struct rr_buf header = {0};
     append_coded(encoder, &header, codec->extradata, (size_t)codec->extradata_size);
     enum rr_err err = header.len <= TRANSCODE_EXTRADATA_MAX
-                          ? rr_pwrite_full(out_fd, encoder->bytes.ptr, encoder->bytes.len, 0, fault)
+                          ? RR_OK
                           : rr_fail(fault, RR_ERR_LIMIT, "parameter sets of %zu bytes", header.len);
     if (err == RR_OK) {
         if (header.len > 0) { /* VP9 has none */
@@ -175,36 +175,54 @@ static enum rr_err finish(struct encoder *encoder, int out_fd, struct rr_fault *
     return err;
 }
 
-static enum rr_err encode(struct encoder *encoder, const int *fds, struct rr_fault *fault)
+enum rr_err worker_encode_pictures(struct transcode_packets *answer, struct rr_buf *bytes,
+                                   const struct transcode_encode *ask, uint8_t *pictures,
+                                   struct rr_fault *fault)
 {
-    const struct transcode_encode *ask = encoder->ask;
+    struct encoder encoder = {.ask = ask, .answer = answer};
+    struct transcode_vbv vbv;
+    enum rr_err err = RR_OK;
+    bool again = true;
+    transcode_vbv(&vbv, ask);
+    encoder.rate = ask->plan.rungs[ask->rung].rate;
+    for (unsigned tries = 1; again && err == RR_OK; tries++) {
+        avcodec_free_context(&encoder.codec);
+        av_packet_free(&encoder.packet);
+        encoder.bytes.len = 0;
+        answer->count = 0;
+        err = open_encoder(&encoder, fault);
+        err = err != RR_OK ? err : encode_frames(&encoder, pictures, fault);
+        again =
+            transcode_rate_again(&encoder.rate, ask->plan.codec, &vbv, encoder.bytes.len, tries);
+    }
+    if (err == RR_OK) {
+        err = finish(&encoder, fault);
+    }
+    avcodec_free_context(&encoder.codec);
+    av_packet_free(&encoder.packet);
+    if (err == RR_OK) {
+        *bytes = encoder.bytes;
+    } else {
+        rr_buf_clear(&encoder.bytes);
+    }
+    return err;
+}
+
+static enum rr_err encode(struct transcode_packets *answer, const struct transcode_encode *ask,
+                          const int *fds, struct rr_fault *fault)
+{
+    struct rr_buf coded = {0};
     size_t bytes =
         (size_t)(transcode_frame_bytes(&ask->plan, &ask->plan.rungs[ask->rung]) * ask->count);
     uint8_t *pictures = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fds[0], 0);
     if (pictures == MAP_FAILED) {
         return rr_fail_errno(fault, "%zu bytes of pictures cannot be mapped", bytes);
     }
-    struct transcode_vbv vbv;
-    enum rr_err err = RR_OK;
-    bool again = true;
-    transcode_vbv(&vbv, ask);
-    encoder->rate = ask->plan.rungs[ask->rung].rate;
-    for (unsigned tries = 1; again && err == RR_OK; tries++) {
-        avcodec_free_context(&encoder->codec);
-        av_packet_free(&encoder->packet);
-        encoder->bytes.len = 0;
-        encoder->answer->count = 0;
-        err = open_encoder(encoder, fault);
-        err = err != RR_OK ? err : encode_frames(encoder, pictures, fault);
-        again =
-            transcode_rate_again(&encoder->rate, ask->plan.codec, &vbv, encoder->bytes.len, tries);
-    }
+    enum rr_err err = worker_encode_pictures(answer, &coded, ask, pictures, fault);
     if (err == RR_OK) {
-        err = finish(encoder, fds[1], fault);
+        err = rr_pwrite_full(fds[1], coded.ptr, coded.len, 0, fault);
     }
-    avcodec_free_context(&encoder->codec);
-    av_packet_free(&encoder->packet);
-    rr_buf_clear(&encoder->bytes);
+    rr_buf_clear(&coded);
     munmap(pictures, bytes);
     return err;
 }
@@ -212,20 +230,20 @@ static enum rr_err encode(struct encoder *encoder, const int *fds, struct rr_fau
 enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault)
 {
     struct transcode_encode *ask = rr_alloc(sizeof *ask);
-    struct encoder encoder = {.ask = ask, .answer = rr_alloc(sizeof *encoder.answer)};
+    struct transcode_packets *answer = rr_alloc(sizeof *answer);
     struct rr_buf message = {0};
     enum rr_err err;
     if (worker->fd_count != 2 || !transcode_decode_message(worker_body(worker), encode, ask) ||
         ask->rung >= ask->plan.rung_count || ask->count == 0) {
         err = rr_fail(fault, RR_ERR_USAGE, "an encode task that does not follow its form");
     } else {
-        err = encode(&encoder, worker->fds, fault);
+        err = encode(answer, ask, worker->fds, fault);
     }
     if (err == RR_OK) {
-        transcode_encode_message(&message, TRANSCODE_PACKETS, packets, encoder.answer);
+        transcode_encode_message(&message, TRANSCODE_PACKETS, packets, answer);
         worker_send(worker, &message);
     }
-    rr_free(encoder.answer);
+    rr_free(answer);
     rr_free(ask);
     return err;
 }

@@ -34,49 +34,6 @@ RR_API iconv_t iconv_open(const char *to, const char *from)
     return (iconv_t)-1; /* the documented answer for an unknown encoding */
 }
 
-static void drop_fds(struct worker *worker)
-{
-    for (size_t i = 0; i < worker->fd_count; i++) {
-        close(worker->fds[i]);
-    }
-    worker->fd_count = 0;
-}
-
-bool worker_receive(struct worker *worker)
-{
-    drop_fds(worker);
-    return transcode_receive(worker->socket, &worker->message, worker->fds, &worker->fd_count) > 0;
-}
-
-uint8_t worker_kind(const struct worker *worker)
-{
-    return worker->message.ptr[0];
-}
-
-struct rr_slice worker_body(const struct worker *worker)
-{
-    return rr_slice_of(worker->message.ptr + 1, worker->message.len - 1);
-}
-
-void worker_send(struct worker *worker, struct rr_buf *message)
-{
-    if (!transcode_send(worker->socket, rr_buf_slice(message), NULL, 0)) {
-        _exit(3);
-    }
-    rr_buf_clear(message);
-}
-
-enum rr_err worker_fail_av(struct rr_fault *fault, int averror, const char *what)
-{
-    char text[AV_ERROR_MAX_STRING_SIZE] = "";
-    av_strerror(averror, text, sizeof text);
-    enum rr_err code = averror == AVERROR(ENOMEM)   ? RR_ERR_MEMORY
-                       : averror == AVERROR(ENOSPC) ? RR_ERR_FULL
-                       : averror == AVERROR(EFBIG)  ? RR_ERR_FULL
-                                                    : RR_ERR_FORMAT;
-    return rr_fail(fault, code, "%s: %s", what, text);
-}
-
 static enum rr_err serve_one(struct worker *worker, struct rr_fault *fault)
 {
     switch (worker_kind(worker)) {
@@ -115,6 +72,7 @@ static void serve(struct worker *worker)
 /* What libraries look up once and keep, while that still works. */
 static void warm_up(void)
 {
+    worker_keep_memory();
     setenv("TZ", "UTC0", 1); /* else each look at the calendar opens a file */
     tzset();
     setenv("SVT_LOG", "-1", 1); /* SVT-AV1 would tell its settings to stderr */

@@ -19,11 +19,16 @@ struct note {
     int64_t pts;
     bool key;
 };
+/* A GOP's pictures in a rung's memfd. The parent hands the same few memfds out again and again:
+ * their mappings stay, since touching each page anew costs a tenth of the decode (measured). */
 struct room {
-    int fd;
+    int fd; /* -1: the rung is not wanted */
+    ino_t inode;
     uint8_t *bytes;
     uint64_t size;
+    uint64_t used; /* number of the GOP that had it last */
 };
+#define ROOMS_MAX 32
 struct source {
     struct worker *worker;
     struct transcode_source ask;
@@ -38,8 +43,10 @@ struct source {
     bool flowing;      /* the first picture that is wanted has come */
     bool open;         /* a GOP is being filled */
     struct transcode_gop gop;
-    uint32_t lowest; /* packet of its pictures */
-    struct room rooms[RR_RUNGS_MAX];
+    uint32_t lowest;                  /* packet of its pictures */
+    struct room *rooms[RR_RUNGS_MAX]; /* of the open GOP; NULL: the rung is not wanted */
+    struct room kept[ROOMS_MAX];
+    uint64_t gops_opened;
     int64_t last_pts, last_duration;
     struct transcode_end end;
     bool done;
@@ -123,18 +130,56 @@ static void hash_range(const struct source *source, struct rr_hash32 *out, uint3
 /* ---- GOPs
  * --------------------------------------------------------------------------------------------- */
 
+static void drop_room(struct room *room)
+{
+    if (room->bytes != NULL) {
+        munmap(room->bytes, room->size);
+    }
+    if (room->fd >= 0) {
+        close(room->fd);
+    }
+    *room = (struct room){.fd = -1};
+}
+
 static void close_rooms(struct source *source)
 {
     for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
-        struct room *room = &source->rooms[i];
-        if (room->bytes != NULL) {
-            munmap(room->bytes, room->size);
+        if (source->rooms[i] != NULL) {
+            close(source->rooms[i]->fd);
+            source->rooms[i]->fd = -1;
         }
-        if (room->fd >= 0) {
-            close(room->fd);
-        }
-        *room = (struct room){.fd = -1};
+        source->rooms[i] = NULL;
     }
+}
+
+/* The mapping that this memfd has already, or an empty one in place of the longest unused. */
+static enum rr_err take_room(struct source *source, unsigned rung, int fd, struct rr_fault *fault)
+{
+    struct stat facts;
+    struct room *room = NULL;
+    if (fstat(fd, &facts) != 0) {
+        close(fd);
+        return rr_fail_errno(fault, "memory for pictures");
+    }
+    for (unsigned i = 0; i < ROOMS_MAX && room == NULL; i++) {
+        struct room *kept = &source->kept[i];
+        room = kept->bytes != NULL && kept->fd < 0 && kept->inode == facts.st_ino ? kept : NULL;
+    }
+    for (unsigned i = 0; i < ROOMS_MAX && (room == NULL || room->inode != facts.st_ino); i++) {
+        struct room *kept = &source->kept[i];
+        if (kept->fd < 0 && (room == NULL || kept->used < room->used)) {
+            room = kept;
+        }
+    }
+    RR_CHECK(room != NULL); /* more places than rungs */
+    if (room->inode != facts.st_ino || room->size > (uint64_t)facts.st_size) {
+        drop_room(room);
+    }
+    room->fd = fd;
+    room->inode = facts.st_ino;
+    room->used = source->gops_opened;
+    source->rooms[rung] = room;
+    return RR_OK;
 }
 
 static enum rr_err open_gop(struct source *source, uint32_t cell, struct rr_fault *fault)
@@ -149,13 +194,23 @@ static enum rr_err open_gop(struct source *source, uint32_t cell, struct rr_faul
         (size_t)__builtin_popcount(grant.rungs) != worker->fd_count) {
         return rr_fail(fault, RR_ERR_USAGE, "a grant that does not follow its form");
     }
-    size_t used = 0;
-    for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
-        if ((grant.rungs >> i & 1) != 0) {
-            source->rooms[i].fd = worker->fds[used++];
+    size_t used = 0, given = worker->fd_count;
+    enum rr_err err = RR_OK;
+    worker->fd_count = 0; /* taken */
+    source->gops_opened++;
+    for (unsigned i = 0; i < RR_RUNGS_MAX && used < given; i++) {
+        if ((grant.rungs >> i & 1) == 0) {
+            continue;
+        }
+        if (err == RR_OK) {
+            err = take_room(source, i, worker->fds[used++], fault);
+        } else {
+            close(worker->fds[used++]);
         }
     }
-    worker->fd_count = 0; /* taken */
+    if (err != RR_OK) {
+        return err;
+    }
     source->open = true;
     source->gop.cell = cell;
     source->gop.count = 0;
@@ -183,14 +238,41 @@ static void close_gop(struct source *source, int64_t end)
     source->done = source->ask.one != 0;
 }
 
-/* Room for one picture more in each rung that is wanted. */
+/* Maps `size` bytes or more of a room's memfd. */
+static enum rr_err map_room(const struct source *source, struct room *room, uint64_t size,
+                            struct rr_fault *fault)
+{
+    struct stat facts;
+    if (fstat(room->fd, &facts) != 0 ||
+        (facts.st_size < (int64_t)size && ftruncate(room->fd, (off_t)size) != 0)) {
+        return rr_fail_errno(fault, "memory for the pictures of GOP %u",
+                             (unsigned)source->gop.cell);
+    }
+    size = facts.st_size > (int64_t)size ? (uint64_t)facts.st_size : size;
+    if (room->bytes != NULL) {
+        munmap(room->bytes, room->size);
+    }
+    room->bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, room->fd, 0);
+    if (room->bytes == MAP_FAILED) {
+        room->bytes = NULL;
+        return rr_fail_errno(fault, "memory for the pictures of GOP %u",
+                             (unsigned)source->gop.cell);
+    }
+    room->size = size;
+    return RR_OK;
+}
+
+/* Room for one picture more in each rung that is wanted; at first for as many as a GOP should
+ * have. */
 static enum rr_err grow(struct source *source, uint8_t *out[RR_RUNGS_MAX], struct rr_fault *fault)
 {
-    for (unsigned i = 0; i < source->ask.plan.rung_count; i++) {
-        struct room *room = &source->rooms[i];
-        uint64_t frame = transcode_frame_bytes(&source->ask.plan, &source->ask.plan.rungs[i]);
+    const struct transcode_plan *plan = &source->ask.plan;
+    uint64_t usual = (uint64_t)plan->fps_num * plan->gop_ms / ((uint64_t)plan->fps_den * 1000) + 2u;
+    for (unsigned i = 0; i < plan->rung_count; i++) {
+        struct room *room = source->rooms[i];
+        uint64_t frame = transcode_frame_bytes(plan, &plan->rungs[i]);
         uint64_t need = frame * (source->gop.count + 1u);
-        if (room->fd < 0) {
+        if (room == NULL) {
             continue;
         }
         if (need > GOP_BYTES_MAX) {
@@ -199,24 +281,13 @@ static enum rr_err grow(struct source *source, uint8_t *out[RR_RUNGS_MAX], struc
                            (unsigned)source->gop.cell, (unsigned long long)(GOP_BYTES_MAX >> 20));
         }
         if (need > room->size) {
-            struct stat facts;
-            uint64_t size = frame * (source->gop.count + 16u + source->gop.count / 2);
-            if (fstat(room->fd, &facts) != 0 ||
-                (facts.st_size < (int64_t)size && ftruncate(room->fd, (off_t)size) != 0)) {
-                return rr_fail_errno(fault, "memory for the pictures of GOP %u",
-                                     (unsigned)source->gop.cell);
+            uint64_t count = source->gop.count + 16u + source->gop.count / 2;
+            count = count < usual && usual < TRANSCODE_FRAMES_MAX ? usual : count;
+            uint64_t size = frame * count < GOP_BYTES_MAX ? frame * count : GOP_BYTES_MAX;
+            enum rr_err err = map_room(source, room, size, fault);
+            if (err != RR_OK) {
+                return err;
             }
-            size = facts.st_size > (int64_t)size ? (uint64_t)facts.st_size : size;
-            if (room->bytes != NULL) {
-                munmap(room->bytes, room->size);
-            }
-            room->bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, room->fd, 0);
-            if (room->bytes == MAP_FAILED) {
-                room->bytes = NULL;
-                return rr_fail_errno(fault, "memory for the pictures of GOP %u",
-                                     (unsigned)source->gop.cell);
-            }
-            room->size = size;
         }
         out[i] = room->bytes + frame * source->gop.count;
     }
@@ -396,8 +467,8 @@ enum rr_err worker_source(struct worker *worker, struct rr_fault *fault)
     int fd = -1;
     source->worker = worker;
     source->bad_from = NOT_BAD;
-    for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
-        source->rooms[i].fd = -1;
+    for (unsigned i = 0; i < ROOMS_MAX; i++) {
+        source->kept[i].fd = -1;
     }
     if (worker->fd_count != 1 ||
         !transcode_decode_message(worker_body(worker), source, &source->ask)) {
@@ -408,6 +479,9 @@ enum rr_err worker_source(struct worker *worker, struct rr_fault *fault)
         err = run(source, fault);
     }
     close_rooms(source);
+    for (unsigned i = 0; i < ROOMS_MAX; i++) {
+        drop_room(&source->kept[i]);
+    }
     av_packet_free(&source->packet);
     av_frame_free(&source->frame);
     avcodec_free_context(&source->decoder);
