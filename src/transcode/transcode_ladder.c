@@ -319,6 +319,9 @@ static void fill_video(struct transcode_plan *plan, const struct transcode_facts
     plan->fps_den = shown->fps_den;
     plan->rung_count = transcode_rungs_fit(plan->rungs, &options->ladder, shown);
     transcode_rates_fit(plan, options->crf);
+    if (options->tone_map) {
+        transcode_tone_fit(plan);
+    }
 }
 
 enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transcode_facts *facts,

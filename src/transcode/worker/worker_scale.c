@@ -2,6 +2,7 @@
 /* Pictures of the source into the rungs' sizes, each rung out of the one above it; that order is
  * part of the profile. Flags with the same result on every SIMD level (measured; swscale's default
  * differs under AVX-512). */
+#include "tonemap/tonemap.h"
 #include "transcode/worker/worker.h"
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
@@ -15,9 +16,10 @@ struct shape {
 struct worker_scale {
     struct transcode_plan plan;
     struct SwsContext *sws[RR_RUNGS_MAX];
-    struct shape source; /* what sws[0] is made for */
-    uint8_t *scratch[RR_RUNGS_MAX +
-                     1]; /* rungs that nobody wants but later ones need; last: before turning */
+    struct shape source;                /* what sws[0] is made for */
+    uint8_t *scratch[RR_RUNGS_MAX + 2]; /* rungs that nobody wants but later ones need; then before
+                                           turning, and before tone mapping */
+    struct rr_tonemap *tone;            /* NULL: pictures stay in their range */
 };
 
 void worker_picture_layout(uint8_t *planes[4], int strides[4], const struct transcode_plan *plan,
@@ -36,6 +38,15 @@ struct worker_scale *worker_scale_new(const struct transcode_plan *plan)
 {
     struct worker_scale *scale = rr_alloc(sizeof *scale);
     scale->plan = *plan;
+    if (plan->tone.transfer != 0) {
+        const struct rr_tonemap_from from = {.transfer = plan->tone.transfer,
+                                             .primaries = plan->tone.primaries,
+                                             .matrix = plan->tone.matrix,
+                                             .full_range = plan->tone.full_range != 0,
+                                             .peak_nits = plan->tone.peak_nits};
+        scale->tone = rr_alloc(sizeof *scale->tone);
+        rr_tonemap_init(scale->tone, &from);
+    }
     return scale;
 }
 
@@ -46,9 +57,11 @@ void worker_scale_free(struct worker_scale *scale)
     }
     for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
         sws_freeContext(scale->sws[i]);
+    }
+    for (size_t i = 0; i < RR_COUNT(scale->scratch); i++) {
         rr_free(scale->scratch[i]);
     }
-    rr_free(scale->scratch[RR_RUNGS_MAX]);
+    rr_free(scale->tone);
     rr_free(scale);
 }
 
@@ -105,6 +118,18 @@ static int plain_format(int format)
     }
 }
 
+/* As the plan, but before tone mapping: 10 bits in the range of the source. */
+static struct transcode_plan source_plan(const struct transcode_plan *plan)
+{
+    struct transcode_plan before = *plan;
+    if (plan->tone.transfer != 0) {
+        before.ten_bit = 1;
+        before.full_range = plan->tone.full_range;
+        before.matrix = plan->tone.matrix;
+    }
+    return before;
+}
+
 /* The first rung's size before it is turned. */
 static struct transcode_rung flat_rung(const struct transcode_plan *plan)
 {
@@ -120,7 +145,7 @@ static struct transcode_rung flat_rung(const struct transcode_plan *plan)
 static enum rr_err fit_source(struct worker_scale *scale, const AVFrame *frame,
                               struct rr_fault *fault)
 {
-    const struct transcode_plan *plan = &scale->plan;
+    const struct transcode_plan before = source_plan(&scale->plan), *plan = &before;
     struct transcode_rung flat = flat_rung(plan);
     struct shape from = {.width = frame->width,
                          .height = frame->height,
@@ -180,33 +205,56 @@ static void turn(const struct transcode_plan *plan, uint8_t *out, uint8_t *flat)
 }
 
 static uint8_t *scratch(struct worker_scale *scale, unsigned index,
-                        const struct transcode_rung *rung)
+                        const struct transcode_plan *plan, const struct transcode_rung *rung)
 {
     if (scale->scratch[index] == NULL) {
-        scale->scratch[index] = rr_alloc_aligned((size_t)transcode_frame_bytes(&scale->plan, rung));
+        scale->scratch[index] = rr_alloc_aligned((size_t)transcode_frame_bytes(plan, rung));
     }
     return scale->scratch[index];
+}
+
+static void map_tones(struct worker_scale *scale, const struct transcode_rung *flat, uint8_t *out,
+                      uint8_t *in)
+{
+    struct transcode_plan before = source_plan(&scale->plan);
+    uint8_t *to[4], *from[4];
+    int to_strides[4], from_strides[4];
+    size_t out_strides[3], in_strides[3];
+    worker_picture_layout(to, to_strides, &scale->plan, flat, out);
+    worker_picture_layout(from, from_strides, &before, flat, in);
+    for (unsigned i = 0; i < 3; i++) {
+        out_strides[i] = (size_t)to_strides[i];
+        in_strides[i] = (size_t)from_strides[i];
+    }
+    const uint8_t *planes[3] = {from[0], from[1], from[2]};
+    rr_tonemap_picture(scale->tone, to, out_strides, planes, in_strides, flat->width, flat->height);
 }
 
 static enum rr_err scale_first(struct worker_scale *scale, uint8_t *out, const AVFrame *frame,
                                struct rr_fault *fault)
 {
+    struct transcode_plan before = source_plan(&scale->plan);
     struct transcode_rung flat = flat_rung(&scale->plan);
-    uint8_t *to = scale->plan.orientation != 0 ? scratch(scale, RR_RUNGS_MAX, &flat) : out;
+    uint8_t *plain =
+        scale->plan.orientation != 0 ? scratch(scale, RR_RUNGS_MAX, &scale->plan, &flat) : out;
+    uint8_t *to = scale->tone != NULL ? scratch(scale, RR_RUNGS_MAX + 1, &before, &flat) : plain;
     uint8_t *planes[4];
     int strides[4];
     enum rr_err err = fit_source(scale, frame, fault);
     if (err != RR_OK) {
         return err;
     }
-    worker_picture_layout(planes, strides, &scale->plan, &flat, to);
+    worker_picture_layout(planes, strides, &before, &flat, to);
     int rows = sws_scale(scale->sws[0], (const uint8_t *const *)frame->data, frame->linesize, 0,
                          frame->height, planes, strides);
     if (rows < 0) {
         return worker_fail_av(fault, rows, "scaling failed");
     }
+    if (scale->tone != NULL) {
+        map_tones(scale, &flat, plain, to);
+    }
     if (scale->plan.orientation != 0) {
-        turn(&scale->plan, out, to);
+        turn(&scale->plan, out, plain);
     }
     return RR_OK;
 }
@@ -249,7 +297,7 @@ enum rr_err worker_scale_frame(struct worker_scale *scale, uint8_t *const out[RR
         last = out[i] != NULL ? i + 1 : last;
     }
     for (unsigned i = 0; i < last; i++) {
-        uint8_t *to = out[i] != NULL ? out[i] : scratch(scale, i, &plan->rungs[i]);
+        uint8_t *to = out[i] != NULL ? out[i] : scratch(scale, i, plan, &plan->rungs[i]);
         enum rr_err err =
             i == 0 ? scale_first(scale, to, frame, fault) : scale_next(scale, i, to, above, fault);
         if (err != RR_OK) {
