@@ -53,6 +53,14 @@ const char *rr_codec_text(enum rr_codec codec);   /* static */
 const char *rr_codec_preset(enum rr_codec codec); /* its default; static */
 uint16_t rr_codec_crf(enum rr_codec codec);       /* its default */
 uint16_t rr_codec_side_min(enum rr_codec codec);  /* least width and height */
+struct rr_transcode_options;
+struct rr_transcode_progress;
+struct rr_transcode_result;
+typedef void rr_transcode_progress_fn(void *ctx, const struct rr_transcode_progress *progress);
+typedef enum rr_err rr_transcode_maker(void *ctx, struct rr_transcode_result *out, int source_fd,
+                                       const struct rr_transcode_options *options,
+                                       rr_transcode_progress_fn *progress, void *progress_ctx,
+                                       const atomic_bool *cancel, struct rr_fault *fault);
 /* A field of 0 or NULL stands for its default. All pointers are borrowed for the call. */
 struct rr_transcode_options {
     struct rr_ladder ladder;
@@ -68,6 +76,9 @@ struct rr_transcode_options {
                                 this program */
     const char
         *job_folder; /* made when absent: journal and output; needed by rr_transcode_run alone */
+    /* Runs the job of rr_transcode_to_folder in place of rr_transcode_run; NULL: that one. */
+    rr_transcode_maker *maker;
+    void *maker_ctx;
 };
 /* Name of the exact profile of a preset, which pins encoder build and settings:
  * "x264-164-veryfast-v1". False when the codec has no such preset. Any thread. */
@@ -235,4 +246,5 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
                                    const char *in_path, const struct rr_transcode_options *options,
                                    rr_transcode_progress_fn *progress, void *ctx,
                                    const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
+#include "transcode/transcode_rigs.h"
 #endif

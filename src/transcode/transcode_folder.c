@@ -145,7 +145,9 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
     }
     if (err == RR_OK) {
         inner.job_folder = work;
-        err = rr_transcode_run(&result, fd, &inner, progress, ctx, cancel, fault);
+        err = inner.maker == NULL
+                  ? rr_transcode_run(&result, fd, &inner, progress, ctx, cancel, fault)
+                  : inner.maker(inner.maker_ctx, &result, fd, &inner, progress, ctx, cancel, fault);
     }
     if (fd >= 0) {
         close(fd);

@@ -86,13 +86,13 @@ enum rr_err transcode_journal_open(int *lock_fd, const char *folder, const struc
 
 /* Copies the payload, adding it to the hash. */
 static enum rr_err copy_payload(int out, struct rr_hasher *hasher, uint64_t at, int in,
-                                uint64_t len, struct rr_fault *fault)
+                                uint64_t from, uint64_t len, struct rr_fault *fault)
 {
     enum rr_err err = RR_OK;
     uint8_t *piece = rr_alloc(PIECE_BYTES);
     for (uint64_t done = 0; done < len && err == RR_OK;) {
         size_t now = (size_t)(len - done < PIECE_BYTES ? len - done : PIECE_BYTES);
-        err = rr_pread_full(in, piece, now, done, fault);
+        err = rr_pread_full(in, piece, now, from + done, fault);
         if (err == RR_OK) {
             rr_hasher_add(hasher, piece, now);
             err = rr_pwrite_full(out, piece, now, at + done, fault);
@@ -103,7 +103,7 @@ static enum rr_err copy_payload(int out, struct rr_hasher *hasher, uint64_t at, 
     return err;
 }
 
-static enum rr_err write_record(int fd, struct rr_slice body, int payload_fd,
+static enum rr_err write_record(int fd, struct rr_slice body, int payload_fd, uint64_t payload_at,
                                 uint64_t payload_bytes, struct rr_fault *fault)
 {
     struct rr_hasher hasher;
@@ -116,7 +116,8 @@ static enum rr_err write_record(int fd, struct rr_slice body, int payload_fd,
     enum rr_err err = rr_pwrite_full(fd, head.ptr, head.len, sizeof hash.bytes, fault);
     err = err != RR_OK ? err : rr_pwrite_full(fd, body.ptr, body.len, HEAD_BYTES, fault);
     if (err == RR_OK && payload_fd >= 0) {
-        err = copy_payload(fd, &hasher, HEAD_BYTES + body.len, payload_fd, payload_bytes, fault);
+        err = copy_payload(fd, &hasher, HEAD_BYTES + body.len, payload_fd, payload_at,
+                           payload_bytes, fault);
     }
     rr_hasher_final(&hasher, &hash);
     rr_buf_clear(&head);
@@ -126,6 +127,18 @@ static enum rr_err write_record(int fd, struct rr_slice body, int payload_fd,
 enum rr_err transcode_journal_put(const char *folder, const char *name, struct rr_slice body,
                                   int payload_fd, uint64_t payload_bytes, uint64_t *offset,
                                   struct rr_fault *fault)
+{
+    enum rr_err err =
+        transcode_journal_put_from(folder, name, body, payload_fd, 0, payload_bytes, fault);
+    if (err == RR_OK && offset != NULL) {
+        *offset = HEAD_BYTES + body.len;
+    }
+    return err;
+}
+
+enum rr_err transcode_journal_put_from(const char *folder, const char *name, struct rr_slice body,
+                                       int payload_fd, uint64_t payload_at, uint64_t payload_bytes,
+                                       struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES], fresh[RR_PATH_BYTES];
     RR_CHECK(body.len <= BODY_MAX);
@@ -138,7 +151,7 @@ enum rr_err transcode_journal_put(const char *folder, const char *name, struct r
     if (fd < 0) {
         return rr_fail_errno(fault, "%.200s cannot be made", fresh);
     }
-    err = write_record(fd, body, payload_fd, payload_bytes, fault);
+    err = write_record(fd, body, payload_fd, payload_at, payload_bytes, fault);
     if (close(fd) != 0 && err == RR_OK) {
         err = rr_fail_errno(fault, "%.200s cannot be written", fresh);
     }
@@ -147,8 +160,6 @@ enum rr_err transcode_journal_put(const char *folder, const char *name, struct r
     }
     if (err != RR_OK) {
         unlink(fresh);
-    } else if (offset != NULL) {
-        *offset = HEAD_BYTES + body.len;
     }
     return err;
 }

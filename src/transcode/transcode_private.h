@@ -123,6 +123,10 @@ enum rr_err transcode_journal_key(struct rr_hash32 *out, int source_fd,
 enum rr_err transcode_journal_put(const char *folder, const char *name, struct rr_slice body,
                                   int payload_fd, uint64_t payload_bytes, uint64_t *offset,
                                   struct rr_fault *fault) RR_MUST_USE;
+/* As it, with the payload's place in payload_fd. */
+enum rr_err transcode_journal_put_from(const char *folder, const char *name, struct rr_slice body,
+                                       int payload_fd, uint64_t payload_at, uint64_t payload_bytes,
+                                       struct rr_fault *fault) RR_MUST_USE;
 /* Reads a record's body back and checks all its bytes. False: absent or torn, then it counts as not
  * done. */
 bool transcode_journal_get(struct rr_buf *body, const char *folder, const char *name,
@@ -181,6 +185,9 @@ struct transcode_job {
     struct rr_buf sound_sizes;
     uint64_t frames_done[RR_RUNGS_MAX]; /* encoded in this run */
     uint32_t resumed;
+    /* A part of a job: pictures of these cells alone, begun at that packet; end_cell 0: all. */
+    uint32_t first_cell, end_cell, first_packet;
+    uint32_t bad_from; /* as the source's end told it */
 };
 /* Options, program, probe and plan; transcode_job_clear after it, also when it failed. */
 enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
@@ -208,6 +215,11 @@ void transcode_job_reorder(struct transcode_job *job, uint32_t gop,
                            const struct transcode_packets *packets);
 /* Decodes and encodes all that the journal does not have yet. */
 enum rr_err transcode_job_encode(struct transcode_job *job, struct rr_fault *fault) RR_MUST_USE;
+/* Pictures' times rise and fit the GOP's place on the grid. */
+bool transcode_gop_fits(const struct transcode_plan *plan, const struct transcode_gop *gop);
+/* RR_ERR_DAMAGED: what a sound worker told of its frames does not add up. */
+enum rr_err transcode_sound_check(const struct transcode_sound *sound, struct rr_slice sizes,
+                                  struct rr_fault *fault) RR_MUST_USE;
 /* Segments of all renditions into job_folder/out, and the result. */
 enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_result *out,
                                struct rr_fault *fault) RR_MUST_USE;

@@ -243,6 +243,7 @@ void transcode_code_source(struct transcode_coder *coder, struct transcode_sourc
     transcode_code_plan(coder, &m->plan);
     code_u32(coder, &m->first_cell, UINT32_MAX);
     code_u32(coder, &m->first_packet, UINT32_MAX);
+    code_u32(coder, &m->end_cell, UINT32_MAX);
     code_u8(coder, &m->one, 1);
 }
 
@@ -271,6 +272,17 @@ void transcode_code_end(struct transcode_coder *coder, struct transcode_end *m)
     code_u64(coder, &m->frames, UINT32_MAX);
     code_u64(coder, &m->packets, UINT32_MAX);
     code_u64(coder, &m->concealed, UINT32_MAX);
+    code_u32(coder, &m->bad_from, UINT32_MAX);
+}
+
+void transcode_code_scan(struct transcode_coder *coder, struct transcode_scan *m)
+{
+    transcode_code_plan(coder, &m->plan);
+}
+
+void transcode_code_scanned(struct transcode_coder *coder, struct transcode_scanned *m)
+{
+    code_u32(coder, &m->packets, TRANSCODE_SCAN_MAX);
 }
 
 void transcode_code_encode(struct transcode_coder *coder, struct transcode_encode *m)

@@ -37,6 +37,8 @@ enum transcode_kind {
     TRANSCODE_MUX,
     TRANSCODE_SEGMENT,
     TRANSCODE_SEGMENT_MADE,
+    TRANSCODE_SCAN,
+    TRANSCODE_SCANNED,
 };
 
 /* Either direction. Reading past the end, a value beyond its limit, or bytes left over set
@@ -105,7 +107,8 @@ struct transcode_plan {
 struct transcode_source {
     struct transcode_plan plan;
     uint32_t first_cell, first_packet;
-    uint8_t one; /* only that GOP, for a spot check */
+    uint32_t end_cell; /* no GOP from that cell on; 0: to the end of the input */
+    uint8_t one;       /* only that GOP, for a spot check */
 };
 /* Leave to make the next GOP; the memfds of the rungs in the mask come with it, lowest bit first.
  */
@@ -124,6 +127,15 @@ struct transcode_gop {
 };
 struct transcode_end {
     uint64_t frames, packets, concealed;
+    uint32_t bad_from; /* lowest packet with damage; UINT32_MAX: none */
+};
+#define TRANSCODE_SCAN_MAX  (1u << 24) /* packets: a day of 194 pictures a second */
+#define TRANSCODE_SCAN_NOTE 41u        /* bytes: digest, u64 pts (INT64_MIN: none), key */
+struct transcode_scan {
+    struct transcode_plan plan;
+};
+struct transcode_scanned {
+    uint32_t packets;
 };
 struct transcode_encode {
     struct transcode_plan plan;
@@ -196,6 +208,8 @@ void transcode_code_sound(struct transcode_coder *coder, struct transcode_sound 
 void transcode_code_mux(struct transcode_coder *coder, struct transcode_mux *m);
 void transcode_code_segment(struct transcode_coder *coder, struct transcode_segment *m);
 void transcode_code_segment_made(struct transcode_coder *coder, struct transcode_segment_made *m);
+void transcode_code_scan(struct transcode_coder *coder, struct transcode_scan *m);
+void transcode_code_scanned(struct transcode_coder *coder, struct transcode_scanned *m);
 
 /* Appends kind and body. */
 #define transcode_encode_message(buf, kind, name, m)                                               \

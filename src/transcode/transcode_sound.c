@@ -30,10 +30,10 @@ enum rr_err transcode_sound_start(struct transcode_scheduler *plan, struct rr_fa
     return err;
 }
 
-static enum rr_err check_sound(const struct transcode_sound *sound, const struct rr_buf *sizes,
-                               struct rr_fault *fault)
+enum rr_err transcode_sound_check(const struct transcode_sound *sound, struct rr_slice sizes,
+                                  struct rr_fault *fault)
 {
-    struct rr_reader reader = rr_reader_of(rr_buf_slice(sizes));
+    struct rr_reader reader = rr_reader_of(sizes);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < sound->count; i++) {
         bytes += rr_read_u32(&reader);
@@ -67,7 +67,7 @@ static enum rr_err take_sound(struct transcode_scheduler *plan, struct rr_fault 
     enum rr_err err = rr_pread_full(plan->sound_fds[1], job->sound_sizes.ptr, sizes, 0, fault);
     if (err == RR_OK) {
         job->sound_sizes.len = sizes;
-        err = check_sound(job->sound, &job->sound_sizes, fault);
+        err = transcode_sound_check(job->sound, rr_buf_slice(&job->sound_sizes), fault);
     }
     if (err == RR_OK) {
         coder.out = &sound;

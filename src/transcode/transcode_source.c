@@ -49,7 +49,11 @@ enum rr_err transcode_source_start(struct transcode_scheduler *plan, uint32_t fr
     if (from > 0) {
         ask->first_cell = job->gops[from].facts.cell;
         ask->first_packet = job->gops[from].facts.first;
+    } else {
+        ask->first_cell = job->first_cell;
+        ask->first_packet = job->first_packet;
     }
+    ask->end_cell = job->end_cell;
     plan->next_gop = from;
     plan->granted = TRANSCODE_NO_TASK;
     enum rr_err err = transcode_worker_start(&plan->source, job->program, false, fault);
@@ -104,22 +108,28 @@ static bool same_gop(const struct transcode_gop_facts *a, const struct transcode
            memcmp(a->pts, b->pts, sizeof *a->pts * a->count) == 0;
 }
 
+bool transcode_gop_fits(const struct transcode_plan *plan, const struct transcode_gop *gop)
+{
+    bool good = gop->count > 0 && gop->first <= gop->last;
+    for (uint32_t i = 0; good && i < gop->count; i++) {
+        good = transcode_cell(plan, gop->pts[i]) == gop->cell &&
+               gop->pts[i] < (i + 1 < gop->count ? gop->pts[i + 1] : gop->end) &&
+               (gop->end - plan->origin) < INT64_MAX / 4 / (int64_t)plan->ticks &&
+               gop->pts[i] >= plan->origin;
+    }
+    return good;
+}
+
 static enum rr_err check_told(const struct transcode_job *job, uint32_t gop,
                               const struct transcode_gop *told, struct rr_fault *fault)
 {
-    bool good = told->count > 0 && told->first <= told->last &&
-                (gop == 0 || (job->gops[gop - 1].facts.cell < told->cell &&
-                              job->gops[gop - 1].facts.end == told->pts[0]));
-    for (uint32_t i = 0; good && i < told->count; i++) {
-        good = transcode_cell(&job->plan, told->pts[i]) == told->cell &&
-               told->pts[i] < (i + 1 < told->count ? told->pts[i + 1] : told->end) &&
-               (told->end - job->plan.origin) < INT64_MAX / 4 / (int64_t)job->plan.ticks &&
-               told->pts[i] >= job->plan.origin;
-    }
-    return good ? RR_OK
-                : rr_fail(fault, RR_ERR_DAMAGED,
-                          "the pictures' times of GOP %u do not rise or do not fit its place",
-                          (unsigned)gop);
+    bool follows = gop == 0 || (job->gops[gop - 1].facts.cell < told->cell &&
+                                job->gops[gop - 1].facts.end == told->pts[0]);
+    return follows && transcode_gop_fits(&job->plan, told)
+               ? RR_OK
+               : rr_fail(fault, RR_ERR_DAMAGED,
+                         "the pictures' times of GOP %u do not rise or do not fit its place",
+                         (unsigned)gop);
 }
 
 static enum rr_err take_gop(struct transcode_scheduler *plan, struct rr_fault *fault)
@@ -192,7 +202,8 @@ static enum rr_err take_end(struct transcode_scheduler *plan, struct rr_fault *f
         }
     }
     plan->granted = TRANSCODE_NO_TASK;
-    if (job->gop_count == 0) {
+    job->bad_from = end.bad_from;
+    if (job->gop_count == 0 && job->end_cell == 0) {
         return rr_fail(fault, RR_ERR_DAMAGED, "not one picture of the video decodes");
     }
     rr_write_u32(&body, job->gop_count);

@@ -80,6 +80,9 @@ enum rr_err worker_encode_pictures(struct transcode_packets *answer, struct rr_b
 /* ---- tasks ---- */
 enum rr_err worker_probe(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_source(struct worker *worker, struct rr_fault *fault);
+enum rr_err worker_scan(struct worker *worker, struct rr_fault *fault);
+/* What a leaf's source digest is made of. */
+void worker_packet_digest(struct rr_hash32 *out, const AVPacket *packet);
 enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_audio(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault);

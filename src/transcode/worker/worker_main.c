@@ -41,6 +41,8 @@ static enum rr_err serve_one(struct worker *worker, struct rr_fault *fault)
         return worker_probe(worker, fault);
     case TRANSCODE_SOURCE:
         return worker_source(worker, fault);
+    case TRANSCODE_SCAN:
+        return worker_scan(worker, fault);
     case TRANSCODE_ENCODE:
         return worker_encode(worker, fault);
     case TRANSCODE_AUDIO:

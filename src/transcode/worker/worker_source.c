@@ -67,7 +67,7 @@ static void mark_bad(struct source *source, uint32_t packet)
     }
 }
 
-static void hash_packet(struct rr_hash32 *out, const AVPacket *packet)
+void worker_packet_digest(struct rr_hash32 *out, const AVPacket *packet)
 {
     struct rr_hasher hasher;
     uint8_t head[20];
@@ -91,7 +91,7 @@ static void note_packet(struct source *source)
         source->notes = rr_realloc(source->notes, sizeof *source->notes * source->note_room);
     }
     struct note *note = &source->notes[source->note_count++];
-    hash_packet(&note->digest, source->packet);
+    worker_packet_digest(&note->digest, source->packet);
     note->pts = source->packet->pts;
     note->key = (source->packet->flags & AV_PKT_FLAG_KEY) != 0;
 }
@@ -349,11 +349,12 @@ static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
                   ? source->last_pts + (pts == AV_NOPTS_VALUE ? source->last_duration : 1)
                   : source->ask.plan.first_pts;
     }
+    uint32_t cell = transcode_cell(&source->ask.plan, pts);
+    /* Begun at the first packet, everything is judged as by the whole job, wanted or not. */
     if (pts < source->ask.plan.first_pts ||
-        transcode_cell(&source->ask.plan, pts) < source->ask.first_cell) {
+        (source->ask.first_packet > 0 && cell < source->ask.first_cell)) {
         return RR_OK; /* of the lead-in */
     }
-    uint32_t cell = transcode_cell(&source->ask.plan, pts);
     source->flowing = true;
     if (damaged || !timed) {
         mark_bad(source, packet);
@@ -363,7 +364,8 @@ static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
     }
     source->last_pts = pts;
     source->last_duration = frame_duration(source);
-    if (source->done) {
+    source->done |= source->ask.end_cell != 0 && cell >= source->ask.end_cell;
+    if (source->done || cell < source->ask.first_cell) {
         return RR_OK;
     }
     if (source->ask.one != 0 && cell != source->ask.first_cell) {
@@ -454,6 +456,7 @@ static enum rr_err run(struct source *source, struct rr_fault *fault)
     }
     if (err == RR_OK) {
         source->end.packets = packets_seen(source);
+        source->end.bad_from = source->bad_from;
         transcode_encode_message(&message, TRANSCODE_END, end, &source->end);
         worker_send(source->worker, &message);
     }
