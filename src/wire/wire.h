@@ -12,4 +12,5 @@
 #include "wire/wire_media.h"
 #include "wire/wire_pay.h"
 #include "wire/wire_puzzle.h"
+#include "wire/wire_work.h"
 #endif

@@ -49,6 +49,8 @@ void wire_read_certificate(struct rr_reader *reader, struct rr_certificate *out)
 /* RR_ERR_TRUST when the puzzle's prefix is not that of the contract's id. */
 enum rr_err wire_puzzle_fits(const struct rr_puzzle *puzzle, const struct rr_hash32 *contract_id,
                              struct rr_fault *fault) RR_MUST_USE;
+void wire_write_work_chain(struct rr_buf *out, const struct rr_work_chain *chain);
+void wire_read_work_chain(struct rr_reader *reader, struct rr_work_chain *out);
 /* Fails the reader. */
 void wire_refuse(struct rr_reader *reader);
 
