@@ -126,3 +126,17 @@ out:
         done(ctx, err);
     }
 }
+
+enum rr_err rr_till_paid(struct rr_till *till, uint64_t *units,
+                         const uint8_t session_id[static RR_SESSION_ID_BYTES],
+                         const struct rr_hash32 *resource_id, struct rr_fault *fault)
+{
+    struct pay_session *session = pay_index_find(&till->by_id, session_id, NULL);
+    if (session == NULL || session->free || !rr_hash32_equal(&session->resource_id, resource_id)) {
+        return rr_fail(fault, RR_ERR_NOTFOUND, "there is no such session: open one");
+    }
+    pthread_mutex_lock(&session->lock);
+    *units = pay_session_units(session, session->value);
+    pthread_mutex_unlock(&session->lock);
+    return RR_OK;
+}

@@ -58,6 +58,12 @@ void rr_till_charge(struct rr_till *till, const struct rr_payment_header *paymen
                     const struct rr_hash32 *resource_id, const uint64_t *slice_keys,
                     uint32_t slice_count, void (*done)(void *ctx, enum rr_err result), void *ctx);
 
+/* Units that a session of this resource has paid in all, by its best voucher and payword; durable
+ * or about to be. RR_ERR_NOTFOUND. Any thread. */
+enum rr_err rr_till_paid(struct rr_till *till, uint64_t *units,
+                         const uint8_t session_id[static RR_SESSION_ID_BYTES],
+                         const struct rr_hash32 *resource_id, struct rr_fault *fault) RR_MUST_USE;
+
 struct rr_till_taken {
     uint32_t accepted; /* known ones too */
     uint32_t refused[RR_PROOF_REFUSAL_COUNT];

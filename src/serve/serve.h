@@ -7,6 +7,14 @@
 #include "storage/storage.h"
 
 struct rr_serve;
+/* A request for offers or jobs; all borrowed for the call. */
+#define RR_SERVE_WORK_BODY_MAX (8u << 20)
+struct rr_serve_work {
+    bool post, json;             /* json: the answer that is wire otherwise is asked for as JSON */
+    struct rr_slice path, query; /* of the path what follows "/v1/" */
+    struct rr_slice body;
+    const struct rr_payment_header *payment; /* NULL: the request carries none */
+};
 struct rr_serve_options {
     const char *address; /* "127.0.0.1" */
     uint16_t port;       /* 0: any free one, see rr_serve_port */
@@ -30,6 +38,15 @@ struct rr_serve_options {
     enum rr_err (*claims)(void *ctx, const struct rr_puzzle_claim *claims, uint32_t count,
                           struct rr_fault *faults, struct rr_fault *fault);
     void *puzzles_ctx; /* of both */
+    /* Answers below /v1/offers and /v1/jobs; its error is the reply. Blocks; any thread. NULL: this
+     * rig works for nobody. */
+    enum rr_err (*work)(void *ctx, const struct rr_serve_work *asked, struct rr_buf *out,
+                        struct rr_fault *fault);
+    /* Price of a unit of a job whose quote has this id, for sessions that pay it; RR_ERR_NOTFOUND.
+     * Any thread. NULL with work. */
+    enum rr_err (*work_price)(void *ctx, const struct rr_hash32 *quote_id, struct rr_coin *price,
+                              struct rr_fault *fault);
+    void *work_ctx;
 };
 /* Binds and starts. Port taken: RR_ERR_BUSY naming address and port. All pointers borrowed until
  * stop. */

@@ -292,6 +292,7 @@ void serve_ledger_run(struct serve_request *request)
     case SERVE_ROUTE_SESSIONS:
     case SERVE_ROUTE_CERTIFICATES:
     case SERVE_ROUTE_CLAIMS:
+    case SERVE_ROUTE_WORK:
         RR_BUG("not a route of the ledger");
     }
 }

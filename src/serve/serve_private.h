@@ -97,6 +97,7 @@ enum serve_route {
     SERVE_ROUTE_SESSIONS,
     SERVE_ROUTE_CERTIFICATES,
     SERVE_ROUTE_CLAIMS,
+    SERVE_ROUTE_WORK,
     SERVE_ROUTE_TIP,
     SERVE_ROUTE_GENESIS,
     SERVE_ROUTE_ACCOUNT,
@@ -164,7 +165,10 @@ void serve_route_open(struct serve_request *request, uint64_t *body_max);
 void serve_route_run(struct serve_request *request);
 void serve_ledger_run(struct serve_request *request);   /* below /v1/ledger */
 void serve_resource_run(struct serve_request *request); /* below /v1/resources/{id} */
-void serve_media_run(struct serve_request *request);    /* segment or init of request->resource */
+void serve_work_run(struct serve_request *request);     /* /v1/offers, /v1/jobs */
+/* Opens a session that pays a resource or a job, out of the request's body. Blocks. */
+void serve_work_session(struct serve_request *request);
+void serve_media_run(struct serve_request *request); /* segment or init of request->resource */
 
 /* ---- the server ----------------------------------------------------------------------- */
 struct serve_counts {

@@ -166,6 +166,11 @@ static bool find_route(struct serve_request *request)
         request->route = SERVE_ROUTE_CLAIMS;
         return true;
     }
+    struct rr_slice work = path;
+    if (skip(&work, "/v1/") && (is(work, "offers") || is(work, "jobs") || skip(&work, "jobs/"))) {
+        request->route = SERVE_ROUTE_WORK;
+        return request->serve->options.work != NULL;
+    }
     return skip(&path, "/v1/ledger/")
                ? find_ledger_route(request, path)
                : skip(&path, "/v1/resources") && find_resource_route(request, path);
@@ -181,6 +186,8 @@ static uint64_t body_limit(enum serve_route route)
         return CERTIFICATES_BYTES_MAX;
     case SERVE_ROUTE_CLAIMS:
         return CLAIMS_BYTES_MAX;
+    case SERVE_ROUTE_WORK:
+        return RR_SERVE_WORK_BODY_MAX;
     case SERVE_ROUTE_TRANSACTIONS:
         return RR_TX_BYTES_MAX;
     case SERVE_ROUTE_HEALTH:
@@ -231,38 +238,16 @@ void serve_route_open(struct serve_request *request, uint64_t *body_max)
     }
     *body_max = body_limit(request->route);
     bool post = *body_max > 0;
+    if (request->route == SERVE_ROUTE_WORK && (method == SERVE_GET || method == SERVE_HEAD)) {
+        *body_max = 0;
+        return;
+    }
     if (post ? method != SERVE_POST : method != SERVE_GET && method != SERVE_HEAD) {
         serve_reply_error(request, 405, "method", "This path does not take this method.");
     }
 }
 
 /* ---- what needs no resource ----------------------------------------------------------- */
-static void open_session(struct serve_request *request)
-{
-    struct rr_serve *serve = request->serve;
-    struct rr_session_request asked = {0};
-    struct rr_session_answer answer;
-    struct serve_resource *resource = NULL;
-    struct rr_buf text = {0};
-    enum rr_err err =
-        rr_session_request_decode(&asked, rr_buf_slice(&request->body), &request->fault);
-    if (err == RR_OK) {
-        err =
-            serve_resources_load(serve->resources, &resource, &asked.resource_id, &request->fault);
-    }
-    if (err == RR_OK) {
-        err = rr_till_open_session(serve->options.till, &answer, &asked, &resource->manifest,
-                                   &request->fault);
-    }
-    if (err == RR_OK) {
-        rr_session_answer_encode(&text, &answer);
-        request->blob = serve_blob_new(&text);
-    }
-    request->err = err;
-    serve_resource_unref(resource);
-    rr_session_request_clear(&asked);
-}
-
 static void reply_session(struct serve_request *request)
 {
     if (request->err != RR_OK) {
@@ -374,13 +359,16 @@ void serve_route_run(struct serve_request *request)
         serve_request_block(request, list_resources, reply_json);
         return;
     case SERVE_ROUTE_SESSIONS:
-        serve_request_block(request, open_session, reply_session);
+        serve_request_block(request, serve_work_session, reply_session);
         return;
     case SERVE_ROUTE_CERTIFICATES:
         serve_request_block(request, add_certificates, reply_json);
         return;
     case SERVE_ROUTE_CLAIMS:
         serve_request_block(request, add_claims, reply_json);
+        return;
+    case SERVE_ROUTE_WORK:
+        serve_work_run(request);
         return;
     case SERVE_ROUTE_MANIFEST:
     case SERVE_ROUTE_OFFER:
