@@ -137,8 +137,22 @@ static enum rr_err load_trusted(struct cli_viewer *viewer, struct rr_fault *faul
     return err;
 }
 
-enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const char *url,
-                            struct rr_fault *fault)
+/* From here on the viewer's files of this rig lie in a folder of its own. */
+static enum rr_err enter_rig(struct cli_viewer *viewer, struct rr_fault *fault)
+{
+    struct rr_hash32 hash;
+    char name[17], path[RR_PATH_BYTES];
+    rr_hash(&hash, "rr.cli.rig", rr_slice_str(viewer->base));
+    rr_hex(name, hash.bytes, 8);
+    enum rr_err err = cli_viewer_path(viewer, path, fault, "rigs/%s", name);
+    if (err == RR_OK && (err = rr_make_folders(path, fault)) == RR_OK) {
+        memcpy(viewer->folder, path, sizeof viewer->folder);
+    }
+    return err;
+}
+
+static enum rr_err open_viewer(struct cli_viewer *out, const char *folder, const char *url,
+                               bool rig, struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     *out = (struct cli_viewer){.http = cli_http_new()};
@@ -146,7 +160,9 @@ enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const ch
     if (err != RR_OK || (err = cli_viewer_folder(out->folder, folder, fault)) != RR_OK ||
         (err = cli_viewer_path(out, path, fault, "viewer.key")) != RR_OK ||
         (err = rr_seckey_load(&out->key, path, fault)) != RR_OK ||
-        (err = pin_genesis(out, fault)) != RR_OK || (err = load_trusted(out, fault)) != RR_OK) {
+        (err = pin_genesis(out, fault)) != RR_OK ||
+        (rig && (err = enter_rig(out, fault)) != RR_OK) ||
+        (err = load_trusted(out, fault)) != RR_OK) {
         goto fail;
     }
     struct rr_hash_params params = {.cache_items = out->genesis.cache_items,
@@ -161,6 +177,18 @@ enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const ch
 fail:
     cli_viewer_close(out);
     return err;
+}
+
+enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const char *url,
+                            struct rr_fault *fault)
+{
+    return open_viewer(out, folder, url, false, fault);
+}
+
+enum rr_err cli_viewer_open_rig(struct cli_viewer *out, const char *folder, const char *url,
+                                struct rr_fault *fault)
+{
+    return open_viewer(out, folder, url, true, fault);
 }
 
 void cli_viewer_close(struct cli_viewer *viewer)

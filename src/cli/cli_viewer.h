@@ -30,6 +30,10 @@ enum rr_err cli_viewer_folder(char out[static RR_PATH_BYTES], const char *folder
  * Blocks. */
 enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const char *url,
                             struct rr_fault *fault) RR_MUST_USE;
+/* As cli_viewer_open, for one of several rigs that may not share a chain: the key and the network
+ * are those of `folder`, what is trusted of the rig's chain is kept below it for each address. */
+enum rr_err cli_viewer_open_rig(struct cli_viewer *out, const char *folder, const char *url,
+                                struct rr_fault *fault) RR_MUST_USE;
 void cli_viewer_close(struct cli_viewer *viewer);
 /* Path in the wallet folder. */
 enum rr_err cli_viewer_path(const struct cli_viewer *viewer, char out[static RR_PATH_BYTES],

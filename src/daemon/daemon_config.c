@@ -296,6 +296,7 @@ enum rr_err daemon_config_load(struct rig_config *out, const char *path, struct 
         (err = read_genesis(config, &loaded, fault)) != RR_OK ||
         (err = daemon_stratum_settings(&loaded.stratum, config, fault)) != RR_OK ||
         (err = daemon_mining_pool_settings(&loaded.mining_pool, config, fault)) != RR_OK ||
+        (err = daemon_work_settings(&loaded.work, config, fault)) != RR_OK ||
         (err = rr_config_check_unknown(config, fault)) != RR_OK ||
         (err = check_transcode(&loaded, fault)) != RR_OK) {
         goto out;

@@ -3,6 +3,7 @@
 #define RR_DAEMON_CONFIG_H
 #include "daemon/daemon_mining_pool.h"
 #include "daemon/daemon_stratum.h"
+#include "daemon/daemon_work.h"
 #include "pay/pay.h"
 #include "transcode/transcode.h"
 #include "wire/wire.h"
@@ -41,6 +42,7 @@ struct rig_config {
     struct stratum_settings stratum;
     enum rr_till_withholding withholding;
     struct mining_pool_settings mining_pool;
+    struct work_settings work;
 };
 /* Reads the file at path, or the built-in default when path is NULL. RR_ERR_FORMAT with
  * file:line:column, RR_ERR_NOTFOUND when the file is not there. Blocks. */

@@ -234,6 +234,9 @@ static enum rr_err open_doors(struct rr_rig *rig, const struct rig_arguments *ar
         .puzzles = daemon_puzzles_load,
         .claims = daemon_claims_add,
         .puzzles_ctx = rig,
+        .work = rig->work != NULL ? daemon_work_answer : NULL,
+        .work_price = rig->work != NULL ? daemon_work_price : NULL,
+        .work_ctx = rig->work,
     };
     enum rr_err err = rr_serve_start(&rig->serve, &serve, fault);
     if (err != RR_OK || (err = rr_path(rig->uploads, fault, "%s/uploads", rig->data)) != RR_OK ||
@@ -297,6 +300,7 @@ static enum rr_err open_all(struct rr_rig *rig, const struct rig_arguments *argu
     if ((err = open_keys(rig, fault)) != RR_OK || (err = open_hash(rig, fault)) != RR_OK ||
         (err = open_books(rig, fault)) != RR_OK ||
         (err = daemon_devices_start(rig, fault)) != RR_OK ||
+        (err = daemon_work_start(&rig->work, rig, fault)) != RR_OK ||
         (err = open_doors(rig, arguments, fault)) != RR_OK ||
         (err = daemon_stratum_start(&rig->stratum, rig, fault)) != RR_OK ||
         (err = daemon_mining_pool_start(&rig->mining_pool, rig, fault)) != RR_OK ||
@@ -351,6 +355,7 @@ void daemon_rig_close(struct rr_rig *rig)
     pthread_cond_broadcast(&rig->tip_changed);
     pthread_mutex_unlock(&rig->lock);
     rr_timer_free(rig->snapshot_timer);
+    daemon_work_cancel(rig->work);
     if (rig->miner_runs) {
         pthread_join(rig->miner, NULL);
     }
@@ -360,6 +365,7 @@ void daemon_rig_close(struct rr_rig *rig)
     if (rig->serve != NULL) {
         rr_serve_stop(rig->serve, DRAIN_MS);
     }
+    daemon_work_stop(rig->work);
     rr_pool_free(rig->ledger_pool);
     rr_hash_engine_stop(rig->engine); /* commands that wait for a device come back */
     rr_monitor_stop(rig->monitor);

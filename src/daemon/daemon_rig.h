@@ -18,6 +18,7 @@ struct daemon_devices;
 struct daemon_job;
 struct daemon_mining_pool;
 struct daemon_stratum;
+struct daemon_work;
 struct rr_rig {
     struct rig_config config;
     char data[RR_PATH_BYTES]; /* folder of everything below */
@@ -36,6 +37,7 @@ struct rr_rig {
     struct rr_till *till;
     struct rr_serve *serve;
     struct rr_monitor *monitor;
+    struct daemon_work *work;               /* NULL: it offers none */
     struct daemon_stratum *stratum;         /* NULL: off */
     struct daemon_mining_pool *mining_pool; /* NULL: off; else the engine is its */
     struct rr_loop *loop;

@@ -262,6 +262,9 @@ uint32_t rr_transcode_chain_leg(const struct rr_work_chain *chain, enum rr_trans
 /* The steps of all parts that this offer takes whole. */
 uint32_t rr_transcode_chain_offered(const struct rr_work_chain *chain,
                                     const struct rr_work_offer *offer);
+/* GOPs in the file of a shard, as rr_transcode_range made it; 0 for sound. RR_ERR_FORMAT. Blocks. */
+enum rr_err rr_transcode_shard_gops(uint32_t *gops, const char *path,
+                                    struct rr_fault *fault) RR_MUST_USE;
 struct rr_transcode_bid {
     const struct rr_work_quote *quote; /* borrowed */
     uint32_t steps;                    /* that it is for */

@@ -2,8 +2,12 @@
 /* Contract chains and the transcoder: what a job is as a chain of steps, what a chain asks of the
  * transcoder, and who takes which part of it. */
 #include "transcode/transcode_private.h"
+#include "transcode/transcode_shard.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define SOUND_PROFILE "aac"
 
@@ -209,4 +213,24 @@ void rr_transcode_chain_choose(struct rr_transcode_choice *out, const struct rr_
     }
     out->late = deadline_ms > 0 && out->active > 0 &&
                 together_ms(bids, out->order, out->active) > deadline_ms;
+}
+
+enum rr_err rr_transcode_shard_gops(uint32_t *gops, const char *path, struct rr_fault *fault)
+{
+    struct transcode_part part;
+    struct stat facts;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &facts) != 0) {
+        enum rr_err err = rr_fail_errno(fault, "%.200s cannot be read", path);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return err;
+    }
+    enum rr_err err = transcode_part_open(&part, fd, 0, (uint64_t)facts.st_size, fault);
+    if (err == RR_OK) {
+        *gops = part.sound ? 0 : part.gops;
+    }
+    close(fd);
+    return err;
 }

@@ -108,6 +108,9 @@ enum rr_err rr_work_offer_decode(struct rr_work_offer *out, struct rr_slice byte
 void rr_work_offer_sign(struct rr_work_offer *offer, const struct rr_seckey *key); /* sets rig */
 bool rr_work_offer_verify(const struct rr_work_offer *offer) RR_MUST_USE;
 
+/* A view of it as one compact JSON object; docs/offers.md. */
+void rr_work_offer_json(struct rr_buf *out, const struct rr_work_offer *offer);
+
 /* ---- orders and quotes: POST /v1/jobs
  * -------------------------------------------------------------------- */
 struct rr_work_facts { /* of the source, as its owner says; the rig looks for itself before it works
