@@ -84,6 +84,7 @@ int cli_pool(int argc, char **argv);
 int cli_store(int argc, char **argv);
 int cli_wallet(int argc, char **argv);
 int cli_publish(int argc, char **argv);
+int cli_offers(int argc, char **argv);
 int cli_transcode(int argc, char **argv);
 int cli_compare(int argc, char **argv);
 int cli_watch(int argc, char **argv);
@@ -117,4 +118,11 @@ struct cli_publish_words {
 enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *file,
                                const struct cli_publish_words *words,
                                struct rr_fault *fault) RR_MUST_USE;
+/* publish --rigs: options as given, NULL: the usual. Returns the exit status. */
+struct cli_publish_rigs {
+    const char *urls, *folder, *wallet, *ladder, *codec, *preset, *crf, *gop_ms, *audio_kbps;
+    const char *max_price, *deadline, *patience, *check_every;
+    bool explain, no_local, json;
+};
+int cli_publish_by_rigs(const char *file, const struct cli_publish_rigs *hired);
 #endif

@@ -151,9 +151,24 @@ int cli_publish(int argc, char **argv)
 {
     const char *data = NULL, *file = NULL;
     struct cli_publish_words words = {0};
+    struct cli_publish_rigs hired = {.json = false};
     bool json = false;
     size_t count;
-    const struct cli_option options[] = {{"data", &data, NULL},
+    const struct cli_option options[] = {{"rigs", &hired.urls, NULL},
+                                         {"o", &hired.folder, NULL},
+                                         {"wallet", &hired.wallet, NULL},
+                                         {"codec", &hired.codec, NULL},
+                                         {"preset", &hired.preset, NULL},
+                                         {"crf", &hired.crf, NULL},
+                                         {"gop-ms", &hired.gop_ms, NULL},
+                                         {"audio-kbps", &hired.audio_kbps, NULL},
+                                         {"max-price", &hired.max_price, NULL},
+                                         {"deadline", &hired.deadline, NULL},
+                                         {"patience", &hired.patience, NULL},
+                                         {"check-every", &hired.check_every, NULL},
+                                         {"explain", NULL, &hired.explain},
+                                         {"no-local", NULL, &hired.no_local},
+                                         {"data", &data, NULL},
                                          {"ladder", &words.ladder, NULL},
                                          {"kbps", &words.kbps, NULL},
                                          {"max-kbps", &words.max_kbps, NULL},
@@ -169,6 +184,11 @@ int cli_publish(int argc, char **argv)
                                          {"json", NULL, &json}};
     if (!cli_options(argc, argv, options, RR_COUNT(options), &file, 1, &count) || count != 1) {
         return cli_usage(argv[0]);
+    }
+    if (hired.urls != NULL) {
+        hired.ladder = words.ladder;
+        hired.json = json;
+        return cli_publish_by_rigs(file, &hired);
     }
     struct cli_rig rig = {0};
     struct rr_fault fault = {0};

@@ -43,7 +43,13 @@ enum rr_err rr_transcode_chain_make(struct rr_work_chain *out,
         return rr_fail(fault, RR_ERR_UNSUPPORTED,
                        "the source has no pictures; a chain for other rigs needs them");
     }
+    if (fit.ladder.automatic) {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED,
+                       "a chain names its renditions; ladder \"auto\" is for the rig's own jobs");
+    }
     out->step_count = 0;
+    out->crf = fit.crf;
+    out->tone_map = fit.tone_map ? 1 : 0;
     out->gop_ms = fit.gop_ms;
     add(out, RR_WORK_DEMUX, 0, RR_WORK_VIDEO_PACKETS);
     add(out, RR_WORK_DECODE_VIDEO, 0, RR_WORK_VIDEO_PACKETS);
@@ -54,7 +60,7 @@ enum rr_err rr_transcode_chain_make(struct rr_work_chain *out,
         RR_CHECK(rr_transcode_profile(step->profile, fit.codec, fit.preset));
         /* The ladder falls, and what the source is too small for is left out at its top. */
         step->rung = fit.ladder.rungs[fit.ladder.rung_count - count + i];
-        step->crf = fit.crf;
+        step->rate = fit.ladder.rates[fit.ladder.rung_count - count + i];
         mux.inputs[mux.input_count++] =
             (struct rr_work_input){.step = at, .type = RR_WORK_VIDEO_STREAM};
     }
@@ -81,16 +87,15 @@ static enum rr_err take_picture_step(struct rr_transcode_options *out,
                        step->profile);
     }
     bool again = out->ladder.rung_count > 0;
-    if ((again && (strcmp(first, step->profile) != 0 || out->crf != step->crf)) ||
-        out->ladder.rung_count == RR_RUNGS_MAX ||
+    if ((again && strcmp(first, step->profile) != 0) || out->ladder.rung_count == RR_RUNGS_MAX ||
         (again && out->ladder.rungs[out->ladder.rung_count - 1] <= step->rung)) {
         return rr_fail(fault, RR_ERR_UNSUPPORTED,
-                       "the renditions of a chain must fall in size and share profile and quality; "
+                       "the renditions of a chain must fall in size and share their profile; "
                        "there may be %d",
                        RR_RUNGS_MAX);
     }
     memcpy(first, step->profile, sizeof step->profile);
-    out->crf = step->crf;
+    out->ladder.rates[out->ladder.rung_count] = step->rate;
     out->ladder.rungs[out->ladder.rung_count++] = step->rung;
     return RR_OK;
 }
@@ -98,7 +103,8 @@ static enum rr_err take_picture_step(struct rr_transcode_options *out,
 enum rr_err rr_transcode_chain_options(struct rr_transcode_options *out,
                                        const struct rr_work_chain *chain, struct rr_fault *fault)
 {
-    struct rr_transcode_options options = {.gop_ms = chain->gop_ms};
+    struct rr_transcode_options options = {
+        .gop_ms = chain->gop_ms, .crf = chain->crf, .tone_map = chain->tone_map != 0};
     char profile[RR_NAME_MAX + 1] = "";
     enum rr_err err = rr_work_chain_check(chain, fault);
     unsigned sounds = 0;

@@ -99,7 +99,9 @@ static bool settings_fit(const struct rr_work_step *step)
 {
     bool video = step->kind == RR_WORK_ENCODE_VIDEO, audio = step->kind == RR_WORK_ENCODE_AUDIO;
     return (video || audio ? step->profile[0] != '\0' : step->profile[0] == '\0') &&
-           (video ? step->rung > 0 : step->rung == 0 && step->crf == 0) &&
+           (video ? step->rung > 0
+                  : step->rung == 0 && step->rate.crf == 0 && step->rate.kbps == 0 &&
+                        step->rate.max_kbps == 0) &&
            (audio ? step->bps > 0 : step->bps == 0);
 }
 
@@ -171,7 +173,9 @@ static void write_step(struct rr_buf *out, const struct rr_work_step *step)
     }
     wire_write_text(out, step->profile, RR_NAME_MAX);
     rr_write_u16(out, step->rung);
-    rr_write_u16(out, step->crf);
+    rr_write_u16(out, step->rate.crf);
+    rr_write_u32(out, step->rate.kbps);
+    rr_write_u32(out, step->rate.max_kbps);
     rr_write_u32(out, step->bps);
     wire_write_coin(out, step->price);
 }
@@ -197,7 +201,9 @@ static void read_step(struct rr_reader *reader, struct rr_work_step *out)
     }
     wire_read_text(reader, out->profile, RR_NAME_MAX, profile_valid);
     out->rung = rr_read_u16(reader);
-    out->crf = rr_read_u16(reader);
+    out->rate.crf = rr_read_u16(reader);
+    out->rate.kbps = rr_read_u32(reader);
+    out->rate.max_kbps = rr_read_u32(reader);
     out->bps = rr_read_u32(reader);
     wire_read_coin(reader, &out->price);
 }
@@ -210,6 +216,8 @@ void wire_write_work_chain(struct rr_buf *out, const struct rr_work_chain *chain
     wire_write_key(out, &chain->owner);
     rr_write_u64(out, chain->created_ms);
     rr_write_u32(out, chain->gop_ms);
+    rr_write_u16(out, chain->crf);
+    rr_write_u8(out, chain->tone_map);
     rr_write_u16(out, chain->challenges);
     rr_write_u8(out, (uint8_t)chain->output);
     rr_write_u8(out, chain->step_count);
@@ -225,11 +233,14 @@ void wire_read_work_chain(struct rr_reader *reader, struct rr_work_chain *out)
     wire_read_key(reader, &out->owner);
     out->created_ms = rr_read_u64(reader);
     out->gop_ms = rr_read_u32(reader);
+    out->crf = rr_read_u16(reader);
+    out->tone_map = rr_read_u8(reader);
     out->challenges = rr_read_u16(reader);
     uint8_t output = rr_read_u8(reader);
     out->output = (enum rr_work_output)output;
     out->step_count = rr_read_u8(reader);
-    if (out->step_count > RR_WORK_STEPS_MAX || output < RR_WORK_LADDER || output > RR_WORK_MP4) {
+    if (out->step_count > RR_WORK_STEPS_MAX || output < RR_WORK_LADDER || output > RR_WORK_MP4 ||
+        out->tone_map > 1) {
         out->step_count = 0;
         wire_refuse(reader);
     }

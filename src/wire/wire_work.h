@@ -37,7 +37,8 @@ struct rr_work_step {
     uint8_t input_count;
     struct rr_work_input inputs[RR_WORK_INPUTS_MAX];
     char profile[RR_NAME_MAX + 1]; /* of encoders: as in rr_job_spec; "aac" for sound; else "" */
-    uint16_t rung, crf;            /* of RR_WORK_ENCODE_VIDEO, else 0 */
+    uint16_t rung;                 /* of RR_WORK_ENCODE_VIDEO, else 0 */
+    struct rr_rung_rate rate;      /* beside it */
     uint32_t bps;                  /* of RR_WORK_ENCODE_AUDIO, else 0 */
     struct rr_coin price;          /* for all of it; its contract holds it */
 };
@@ -47,6 +48,8 @@ struct rr_work_chain {
     struct rr_pubkey owner;
     uint64_t created_ms;
     uint32_t gop_ms;
+    uint16_t crf;        /* of renditions whose rate gives none */
+    uint8_t tone_map;    /* as in rr_job_spec */
     uint16_t challenges; /* of each step's contract */
     enum rr_work_output output;
     uint8_t step_count;
