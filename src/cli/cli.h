@@ -108,6 +108,7 @@ bool cli_options(int argc, char **argv, const struct cli_option *options, size_t
                  const char **positional, size_t positional_max, size_t *positional_count);
 /* What is asked of a publishing job; NULL: the rig's own. */
 struct cli_publish_words {
+    const char *chain; /* its JSON text */
     const char *title, *ladder, *kbps, *max_kbps, *price;
     bool tone_map;
     const char *puzzle, *puzzle_kind, *puzzle_prize, *puzzle_difficulty, *puzzle_rise,

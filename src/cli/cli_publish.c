@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define POLL_MS      200
-#define WAIT_TOLD_MS 5000
+#define POLL_MS         200
+#define CHAIN_BYTES_MAX 8192 /* it travels in the address */
+#define WAIT_TOLD_MS    5000
 
 static void append_argument(struct rr_buf *path, const char *name, const char *value)
 {
@@ -69,6 +70,7 @@ static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *f
     append_argument(&path, "max_kbps", words->max_kbps);
     append_argument(&path, "tone_map", words->tone_map ? "1" : NULL);
     append_argument(&path, "price", words->price);
+    append_argument(&path, "chain", words->chain);
     append_argument(&path, "puzzle", words->puzzle);
     append_argument(&path, "puzzle_kind", words->puzzle_kind);
     append_argument(&path, "puzzle_prize", words->puzzle_prize);
@@ -151,10 +153,13 @@ int cli_publish(int argc, char **argv)
 {
     const char *data = NULL, *file = NULL;
     struct cli_publish_words words = {0};
+    const char *chain = NULL;
+    struct rr_buf chain_text = {0};
     struct cli_publish_rigs hired = {.json = false};
     bool json = false;
     size_t count;
-    const struct cli_option options[] = {{"rigs", &hired.urls, NULL},
+    const struct cli_option options[] = {{"chain", &chain, NULL},
+                                         {"rigs", &hired.urls, NULL},
                                          {"o", &hired.folder, NULL},
                                          {"wallet", &hired.wallet, NULL},
                                          {"codec", &hired.codec, NULL},
@@ -193,10 +198,17 @@ int cli_publish(int argc, char **argv)
     struct cli_rig rig = {0};
     struct rr_fault fault = {0};
     json_t *job = NULL;
-    enum rr_err err = cli_rig_open(&rig, data, &fault);
+    enum rr_err err =
+        chain != NULL ? rr_file_read(&chain_text, chain, CHAIN_BYTES_MAX, &fault) : RR_OK;
+    if (chain != NULL && err == RR_OK) {
+        rr_write_u8(&chain_text, 0);
+        words.chain = (const char *)chain_text.ptr;
+    }
+    err = err != RR_OK ? err : cli_rig_open(&rig, data, &fault);
     if (err == RR_OK) {
         err = cli_publish_follow(&rig, &job, file, &words, &fault);
     }
+    rr_buf_clear(&chain_text);
     if (err != RR_OK) {
         cli_rig_close(&rig);
         return cli_fail(err, &fault, json);

@@ -128,6 +128,7 @@ static enum rr_err command_publish(struct rr_rig *rig, const struct rr_monitor_r
         .max_kbps = request->argument(request, "max_kbps"),
         .tone_map = request->argument(request, "tone_map"),
         .slice_price = request->argument(request, "price"),
+        .chain = request->argument(request, "chain"),
         .puzzles = {.contract = request->argument(request, "puzzle"),
                     .kind = request->argument(request, "puzzle_kind"),
                     .prize = request->argument(request, "puzzle_prize"),

@@ -78,6 +78,7 @@ static json_t *job_json(const struct daemon_job *job)
     RR_CHECK(rest != NULL);
     json_object_update(json, rest);
     json_object_set_new(json, "puzzles", daemon_puzzles_json(&job->puzzles));
+    json_object_set_new(json, "chain", daemon_chain_json(&job->chain, false));
     json_decref(rest);
     rr_free(spec_hex);
     rr_buf_clear(&spec);
@@ -142,7 +143,8 @@ static bool read_job(struct daemon_job *job, json_t *json)
         !read_hash(json, "attestation_tx", &job->attestation_tx) ||
         !read_hash(json, "resource_id", &job->resource_id) ||
         !read_hash(json, "root", &job->root) ||
-        !daemon_puzzles_read(&job->puzzles, json_object_get(json, "puzzles"))) {
+        !daemon_puzzles_read(&job->puzzles, json_object_get(json, "puzzles")) ||
+        !daemon_chain_read(&job->chain, json_object_get(json, "chain"))) {
         return false;
     }
     snprintf(job->title, sizeof job->title, "%s", title);
@@ -310,7 +312,8 @@ static enum rr_err fill_job(struct daemon_job *job, const struct daemon_job_word
     job->spec.audio_bps = config->audio_bps;
     job->spec.challenges = config->challenges;
     enum rr_err err = daemon_puzzles_parse(&job->puzzles, &words->puzzles, fault);
-    return err != RR_OK ? err : parse_pictures(&job->spec, config, words, fault);
+    err = err != RR_OK ? err : parse_pictures(&job->spec, config, words, fault);
+    return err != RR_OK || words->chain == NULL ? err : daemon_chain_set(job, words->chain, fault);
 }
 
 enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path,

@@ -3,6 +3,7 @@
  * step, so that a killed rig goes on where it was. */
 #ifndef RR_DAEMON_JOB_H
 #define RR_DAEMON_JOB_H
+#include "daemon/daemon_chain.h"
 #include "daemon/daemon_puzzles.h"
 #include "transcode/transcode.h"
 
@@ -46,6 +47,7 @@ struct daemon_job {
     uint16_t proofs_checked, proofs_failed;
     uint64_t shards;
     struct daemon_puzzles puzzles;
+    struct daemon_chain chain;
     double transcode_s, prove_s, store_s;
     char error[320];
     /* only while it runs */
@@ -68,7 +70,7 @@ enum rr_err daemon_job_save(struct daemon_job *job, struct rr_fault *fault) RR_M
 enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault) RR_MUST_USE;
 /* What is asked of a new job; NULL: as configured. */
 struct daemon_job_words {
-    const char *title, *ladder, *kbps, *max_kbps, *tone_map, *slice_price;
+    const char *title, *ladder, *kbps, *max_kbps, *tone_map, *slice_price, *chain;
     struct daemon_puzzle_words puzzles;
 };
 /* New job around the uploaded file (renamed into the job's folder). Queued when RR_OK. handle
@@ -90,6 +92,10 @@ enum rr_err daemon_prove_verify(struct daemon_job *job, struct rr_fault *fault) 
 enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, const char *name,
                                 void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
                                 uint64_t *height, struct rr_fault *fault) RR_MUST_USE;
+/* Makes and sends one transaction of the job, as daemon_job_transact, without waiting for it. */
+enum rr_err daemon_job_send(struct daemon_job *job, struct rr_hash32 *id, const char *name,
+                            void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
+                            struct rr_fault *fault) RR_MUST_USE;
 /* The original out of the store in a sealed memfd at offset 0; the caller closes it. */
 enum rr_err daemon_job_original(struct daemon_job *job, int *fd,
                                 struct rr_fault *fault) RR_MUST_USE;

@@ -201,11 +201,22 @@ static void fill_contract(void *ctx, struct rr_tx *tx)
     tx->body.open_contract.expiry_blocks = job->rig->config.genesis.pool_blocks_max;
 }
 
+enum rr_err daemon_job_send(struct daemon_job *job, struct rr_hash32 *id, const char *name,
+                            void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
+                            struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    enum rr_err err = daemon_job_path(job, path, name, fault);
+    return err != RR_OK ? err : submit_new(job, id, path, fill, fill_ctx, fault);
+}
+
 static enum rr_err contract(struct daemon_job *job, struct rr_fault *fault)
 {
     uint64_t height;
-    enum rr_err err = daemon_job_transact(job, &job->contract_tx, "contract.tx", fill_contract, job,
-                                          &height, fault);
+    enum rr_err err = job->chain.chain.step_count > 0
+                          ? daemon_chain_contract(job, fault)
+                          : daemon_job_transact(job, &job->contract_tx, "contract.tx",
+                                                fill_contract, job, &height, fault);
     if (err != RR_OK) {
         return err;
     }
@@ -457,6 +468,27 @@ static enum rr_err transcode(struct daemon_job *job, struct rr_fault *fault)
     return err;
 }
 
+/* A chain is claimed, checked and paid step by step. */
+static enum rr_err claim_chain(struct daemon_job *job, struct rr_fault *fault)
+{
+    enum rr_err err = daemon_chain_claim(job, fault);
+    if (err == RR_OK) {
+        daemon_job_set_stage(job, JOB_CLAIMED);
+        err = daemon_job_save(job, fault);
+    }
+    return err;
+}
+
+static enum rr_err verify_chain(struct daemon_job *job, struct rr_fault *fault)
+{
+    enum rr_err err = daemon_chain_verify(job, fault);
+    if (err == RR_OK) {
+        daemon_job_set_stage(job, job->proofs_failed == 0 ? JOB_PROVED : JOB_REFUSED);
+        err = daemon_job_save(job, fault);
+    }
+    return err;
+}
+
 static enum rr_err run_step(struct daemon_job *job, struct rr_fault *fault)
 {
     switch (job->stage) {
@@ -467,9 +499,11 @@ static enum rr_err run_step(struct daemon_job *job, struct rr_fault *fault)
     case JOB_CONTRACTED:
         return transcode(job, fault);
     case JOB_PUBLISHED:
-        return daemon_prove_claim(job, fault);
+        return job->chain.chain.step_count > 0 ? claim_chain(job, fault)
+                                               : daemon_prove_claim(job, fault);
     case JOB_CLAIMED:
-        return daemon_prove_verify(job, fault);
+        return job->chain.chain.step_count > 0 ? verify_chain(job, fault)
+                                               : daemon_prove_verify(job, fault);
     case JOB_PROVED:
     case JOB_REFUSED:
     case JOB_FAILED:

@@ -79,6 +79,7 @@ static json_t *job_json(const struct daemon_job *job)
     set(out, "contract", daemon_json_hash(job->contract_tx.bytes, 32));
     set(out, "slice_price", daemon_json_coin(job->slice_price));
     set(out, "puzzles", daemon_puzzles_view(&job->puzzles));
+    set(out, "chain", daemon_chain_json(&job->chain, true));
     set(out, "seconds",
         json_pack("{s:f, s:f, s:f}", "transcode", job->transcode_s, "prove", job->prove_s, "store",
                   job->store_s));

@@ -242,8 +242,8 @@ static enum rr_err make_shard(struct daemon_work *work, struct work_job *job, si
         (err = digest_shard(&commit, path, fault)) != RR_OK) {
         return err;
     }
-    uint64_t units = shard.sound ? job->quote.audio_units
-                                 : (uint64_t)commit.gops * job->quote.gop_units;
+    uint64_t units =
+        shard.sound ? job->quote.audio_units : (uint64_t)commit.gops * job->quote.gop_units;
     rr_work_commit_sign(&commit, work->rig->key);
     learn_speed(work, job, commit.gops, rr_monotonic_us(work->rig->clock) - started_us);
     pthread_mutex_lock(&work->lock);

@@ -398,8 +398,7 @@ static enum rr_err ask_shard(struct daemon_work *work, struct work_job *job, siz
     } else if (job->shards[index].state == WORK_IDLE ||
                (job->shards[index].state == WORK_DONE && whole &&
                 job->shards[index].shard.packet_first > 0)) {
-        job->shards[index].shard.packet_first =
-            whole ? 0 : job->shards[index].shard.packet_first;
+        job->shards[index].shard.packet_first = whole ? 0 : job->shards[index].shard.packet_first;
         job->shards[index].state = WORK_QUEUED;
         pthread_cond_broadcast(&work->changed);
     }

@@ -44,7 +44,7 @@ struct rr_work_step {
 };
 struct rr_work_chain {
     uint32_t chain_id;
-    struct rr_hash32 source; /* "rr.work.source" over the bytes of the original */
+    struct rr_hash32 source; /* "rr.work.source" over the original; its object where it is stored */
     struct rr_pubkey owner;
     uint64_t created_ms;
     uint32_t gop_ms;
@@ -64,6 +64,11 @@ enum rr_err rr_work_chain_decode(struct rr_work_chain *out, struct rr_slice byte
  * than that step gives or this one takes, a step that nobody uses, two renditions of one rung,
  * prices beyond the cap. */
 enum rr_err rr_work_chain_check(const struct rr_work_chain *chain,
+                                struct rr_fault *fault) RR_MUST_USE;
+/* The form for people, JSON: gop_ms (2000), crf, challenges (1), output ("ladder" or "mp4") and
+ * steps, each of kind, from (numbers of earlier steps), profile, rung, crf, kbps, max_kbps, bps and
+ * price; docs/offers.md. chain_id, source, owner and created_ms stay zero. RR_ERR_FORMAT. */
+enum rr_err rr_work_chain_parse(struct rr_work_chain *out, struct rr_slice json,
                                 struct rr_fault *fault) RR_MUST_USE;
 void rr_work_chain_id(struct rr_hash32 *out, const struct rr_work_chain *chain); /* rr.work.chain */
 /* Names one step on the ledger: the job of its contract. "rr.work.step" over chain id and number.

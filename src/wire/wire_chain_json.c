@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Contract chains as people write them; docs/offers.md. */
+#include "wire/wire_private.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CHAIN_JSON_MAX 16384
+
+static bool take_number(const json_t *object, const char *key, uint64_t max, uint64_t *out)
+{
+    const json_t *value = json_object_get(object, key);
+    if (value == NULL) {
+        return true; /* what is absent keeps what it is */
+    }
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        (uint64_t)json_integer_value(value) > max) {
+        return false;
+    }
+    *out = (uint64_t)json_integer_value(value);
+    return true;
+}
+
+static bool take_text(const json_t *object, const char *key, char *out, size_t room)
+{
+    const json_t *value = json_object_get(object, key);
+    const char *text = json_string_value(value);
+    if (value != NULL && (text == NULL || strlen(text) >= room)) {
+        return false;
+    }
+    snprintf(out, room, "%s", text != NULL ? text : "");
+    return true;
+}
+
+/* Of what kind the input is follows from who gives and who takes it. */
+static bool take_inputs(const struct rr_work_chain *chain, struct rr_work_step *step,
+                        const json_t *from)
+{
+    size_t count = json_array_size(from);
+    if ((from != NULL && !json_is_array(from)) || count > RR_WORK_INPUTS_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const json_t *value = json_array_get(from, i);
+        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+            json_integer_value(value) >= chain->step_count) {
+            return false;
+        }
+        uint8_t at = (uint8_t)json_integer_value(value);
+        enum rr_work_kind giver = chain->steps[at].kind;
+        bool audio = giver == RR_WORK_DECODE_AUDIO || giver == RR_WORK_ENCODE_AUDIO ||
+                     (giver == RR_WORK_DEMUX && step->kind == RR_WORK_DECODE_AUDIO);
+        step->inputs[step->input_count++] = (struct rr_work_input){
+            .step = at,
+            .type =
+                giver == RR_WORK_DECODE_AUDIO ? RR_WORK_SAMPLES : rr_work_type_of(giver, audio)};
+    }
+    return true;
+}
+
+static bool known_keys(json_t *object, const char *const *keys, size_t count)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        size_t i = 0;
+        while (i < count && strcmp(keys[i], key) != 0) {
+            i++;
+        }
+        if (i == count) {
+            return false;
+        }
+    }
+    return json_is_object(object);
+}
+
+static bool take_step(struct rr_work_chain *chain, json_t *object)
+{
+    static const char *const keys[] = {"kind", "from", "profile",  "rung", "crf",
+                                       "kbps", "bps",  "max_kbps", "price"};
+    struct rr_work_step step = {.kind = RR_WORK_DEMUX};
+    const char *kind = json_string_value(json_object_get(object, "kind"));
+    char price[RR_COIN_TEXT_BYTES];
+    uint64_t rung = 0, crf = 0, kbps = 0, max_kbps = 0, bps = 0;
+    if (!known_keys(object, keys, RR_COUNT(keys)) || chain->step_count == RR_WORK_STEPS_MAX ||
+        kind == NULL || !rr_work_kind_parse(&step.kind, kind) ||
+        !take_inputs(chain, &step, json_object_get(object, "from")) ||
+        !take_text(object, "profile", step.profile, sizeof step.profile) ||
+        (step.profile[0] != '\0' && !wire_name_valid(step.profile, strlen(step.profile))) ||
+        !take_text(object, "price", price, sizeof price) ||
+        !rr_coin_parse(&step.price, price[0] != '\0' ? price : "0") ||
+        !take_number(object, "rung", UINT16_MAX, &rung) || !take_number(object, "crf", 63, &crf) ||
+        !take_number(object, "kbps", RR_KBPS_MAX, &kbps) ||
+        !take_number(object, "max_kbps", RR_KBPS_MAX, &max_kbps) ||
+        !take_number(object, "bps", UINT32_MAX, &bps)) {
+        return false;
+    }
+    step.rung = (uint16_t)rung;
+    step.rate = (struct rr_rung_rate){
+        .crf = (uint16_t)crf, .kbps = (uint32_t)kbps, .max_kbps = (uint32_t)max_kbps};
+    step.bps = (uint32_t)bps;
+    chain->steps[chain->step_count++] = step;
+    return true;
+}
+
+enum rr_err rr_work_chain_parse(struct rr_work_chain *out, struct rr_slice json,
+                                struct rr_fault *fault)
+{
+    static const char *const keys[] = {"gop_ms", "crf", "challenges", "output", "steps"};
+    struct rr_work_chain *chain = rr_alloc(sizeof *chain);
+    uint64_t gop_ms = 2000, crf = 0, challenges = 1;
+    char output[16];
+    json_error_t error = {.line = 0};
+    json_t *object = NULL;
+    enum rr_err err = RR_OK;
+    if (json.len > 0 && json.len <= CHAIN_JSON_MAX) {
+        object = json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);
+    }
+    if (!known_keys(object, keys, RR_COUNT(keys)) ||
+        !take_number(object, "gop_ms", UINT32_MAX, &gop_ms) ||
+        !take_number(object, "crf", 63, &crf) ||
+        !take_number(object, "challenges", UINT16_MAX, &challenges) ||
+        !take_text(object, "output", output, sizeof output)) {
+        err =
+            rr_fail(fault, RR_ERR_FORMAT,
+                    "a chain is a JSON object of gop_ms, crf, challenges, output and steps%s%.100s",
+                    error.text[0] != '\0' ? ": " : "", error.text);
+        goto out;
+    }
+    chain->gop_ms = (uint32_t)gop_ms;
+    chain->crf = (uint16_t)crf;
+    chain->challenges = (uint16_t)challenges;
+    chain->output = strcmp(output, "mp4") == 0 ? RR_WORK_MP4 : RR_WORK_LADDER;
+    if (output[0] != '\0' && strcmp(output, "mp4") != 0 && strcmp(output, "ladder") != 0) {
+        err = rr_fail(fault, RR_ERR_FORMAT, "output of the chain is \"%s\"; ladder or mp4", output);
+        goto out;
+    }
+    const json_t *steps = json_object_get(object, "steps");
+    for (size_t i = 0; i < json_array_size(steps) && err == RR_OK; i++) {
+        if (!take_step(chain, json_array_get(steps, i))) {
+            err =
+                rr_fail(fault, RR_ERR_FORMAT,
+                        "step %zu of the chain: kind, from (numbers of earlier steps), profile, "
+                        "rung, crf, kbps, max_kbps, bps and price are known; %d steps are allowed",
+                        i, RR_WORK_STEPS_MAX);
+        }
+    }
+    err = err != RR_OK ? err : rr_work_chain_check(chain, fault);
+    if (err == RR_OK) {
+        *out = *chain;
+    }
+out:
+    json_decref(object);
+    rr_free(chain);
+    return err;
+}
