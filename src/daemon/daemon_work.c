@@ -84,7 +84,7 @@ uint64_t daemon_work_due(struct daemon_work *work, const struct work_job *job, u
     uint64_t done = 0;
     *paid = 0;
     for (size_t i = 0; i < job->shard_count; i++) {
-        done += job->shards[i].state == WORK_DONE ? job->shards[i].units : 0;
+        done += job->shards[i].state == WORK_DONE ? job->shards[i].due_units : 0;
     }
     if (job->funded &&
         rr_till_paid(work->rig->till, paid, job->session_id, &job->quote_id, NULL) != RR_OK) {
@@ -249,9 +249,9 @@ static enum rr_err make_shard(struct daemon_work *work, struct work_job *job, si
     pthread_mutex_lock(&work->lock);
     job->shards[index].commit = commit;
     job->shards[index].state = WORK_DONE;
-    job->shards[index].units = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+    job->shards[index].due_units = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
     work->gops_done += commit.gops;
-    work->units_done += job->shards[index].units;
+    work->units_done += job->shards[index].due_units;
     pthread_mutex_unlock(&work->lock);
     return RR_OK;
 }

@@ -271,9 +271,10 @@ static void show(struct daemon_work *work, struct work_job *job, struct rr_buf *
     uint64_t due = daemon_work_due(work, job, &paid);
     for (size_t i = 0; i < job->shard_count; i++) {
         const struct work_shard *shard = &job->shards[i];
-        json_array_append_new(
-            shards, json_pack("{s:s, s:I, s:I}", "state", state_text(shard->state), "units",
-                              (json_int_t)shard->units, "bytes", (json_int_t)shard->commit.bytes));
+        json_array_append_new(shards,
+                              json_pack("{s:s, s:I, s:I}", "state", state_text(shard->state),
+                                        "units", (json_int_t)shard->due_units, "bytes",
+                                        (json_int_t)shard->commit.bytes));
     }
     put(object, "opened", json_boolean(job->opened));
     put_hex(object, "key", job->key.bytes, 32);

@@ -22,7 +22,7 @@ enum work_shard_state {
 struct work_shard {
     struct rr_transcode_shard shard;
     enum work_shard_state state;
-    uint32_t units; /* that it costs */
+    uint32_t due_units; /* that it costs */
     struct rr_work_commit commit;
 };
 struct work_job {
