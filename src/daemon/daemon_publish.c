@@ -18,6 +18,24 @@ static double seconds_since(const struct rr_clock *clock, uint64_t from_us)
 
 /* ---- original -------------------------------------------------------------------------------- */
 
+/* An automatic ladder is chosen before the job has a name, so that whoever checks it need not
+ * measure. */
+static enum rr_err choose_ladder(struct daemon_job *job, int fd,
+                                 const struct rr_transcode_options *options, struct rr_fault *fault)
+{
+    struct rr_ladder ladder;
+    if (!options->ladder.automatic) {
+        return RR_OK;
+    }
+    enum rr_err err = rr_transcode_choose(&ladder, fd, options, &job->cancel, fault);
+    if (err == RR_OK) {
+        pthread_mutex_lock(&job->rig->lock);
+        daemon_job_set_ladder(&job->spec, &ladder);
+        pthread_mutex_unlock(&job->rig->lock);
+    }
+    return err;
+}
+
 static enum rr_err store_original(struct daemon_job *job, struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
@@ -36,7 +54,8 @@ static enum rr_err store_original(struct daemon_job *job, struct rr_fault *fault
     if (job->source_bytes == 0) {
         err = rr_fail(fault, RR_ERR_FORMAT, "the uploaded file is empty; a video was expected");
     } else if ((err = daemon_job_options(job, &options, fault)) == RR_OK &&
-               (err = rr_transcode_probe(&facts, fd, &options, fault)) == RR_OK) {
+               (err = rr_transcode_probe(&facts, fd, &options, fault)) == RR_OK &&
+               (err = choose_ladder(job, fd, &options, fault)) == RR_OK) {
         /* Looked into before anything is stored or paid. */
         err = rr_store_put_fd(job->rig->store, &object, fd, job->source_bytes, job->data_shards,
                               job->parity_shards, fault);

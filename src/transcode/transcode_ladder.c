@@ -236,25 +236,37 @@ static struct transcode_rung shape_rung(uint64_t dw, uint64_t dh, uint64_t width
     return rung;
 }
 
-uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
-                            const struct rr_ladder *ladder, const struct rr_transcode_facts *facts)
+/* Displayed size in units of 1/sar_den pixel, turned as shown. */
+static void shown_size(uint64_t *dw, uint64_t *dh, uint64_t *unit,
+                       const struct rr_transcode_facts *facts)
 {
     uint64_t sar_num = facts->sar_num, sar_den = facts->sar_den;
     uint64_t common = gcd(sar_num, sar_den);
-    uint8_t count = 0;
     sar_num /= common;
     sar_den /= common;
     if (sar_num > 4096 ||
-        sar_den > 4096) { /* no such pixels exist; the products below must not overflow */
+        sar_den > 4096) { /* no such pixels exist; the products must not overflow */
         sar_num = sar_den = 1;
     }
-    /* Displayed size in units of 1/sar_den pixel. */
-    uint64_t dw = facts->width * sar_num, dh = facts->height * sar_den;
-    if (facts->rotation % 180 != 0) {
-        uint64_t swap = dw;
-        dw = dh;
-        dh = swap;
-    }
+    bool turned = facts->rotation % 180 != 0;
+    *dw = turned ? facts->height * sar_den : facts->width * sar_num;
+    *dh = turned ? facts->width * sar_num : facts->height * sar_den;
+    *unit = sar_den;
+}
+
+uint32_t transcode_short_side(const struct rr_transcode_facts *facts)
+{
+    uint64_t dw, dh, unit;
+    shown_size(&dw, &dh, &unit, facts);
+    return (uint32_t)((dw < dh ? dw : dh) / unit);
+}
+
+uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
+                            const struct rr_ladder *ladder, const struct rr_transcode_facts *facts)
+{
+    uint64_t dw, dh, sar_den;
+    uint8_t count = 0;
+    shown_size(&dw, &dh, &sar_den, facts);
     uint64_t small = dw < dh ? dw : dh;
     for (unsigned i = 0; i < ladder->rung_count; i++) {
         if ((uint64_t)ladder->rungs[i] * sar_den <= small) {

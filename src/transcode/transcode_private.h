@@ -28,6 +28,13 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
 void transcode_rung_name(char out[static RR_NAME_MAX + 1], const struct transcode_plan *plan,
                          unsigned rung);
 
+/* Short side of the picture as shown, in pixels. */
+uint32_t transcode_short_side(const struct rr_transcode_facts *facts);
+/* The rule of "auto" (docs/transcode.md) on what a worker measured for the probe's plan. */
+void transcode_auto_choose(struct rr_ladder *out, const struct transcode_plan *probe,
+                           const struct transcode_measured *made, uint32_t small,
+                           const struct rr_transcode_options *options);
+
 /* ---- worker processes (transcode_worker.c)
  * -------------------------------------------------------------- */
 struct transcode_worker {
@@ -194,6 +201,8 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
                               const struct rr_transcode_options *options, const atomic_bool *cancel,
                               struct rr_fault *fault) RR_MUST_USE;
 void transcode_job_clear(struct transcode_job *job);
+/* An automatic ladder becomes one of rungs and rates; others stay. Blocks. */
+enum rr_err transcode_auto(struct transcode_job *job, struct rr_fault *fault) RR_MUST_USE;
 /* Records of the journal (transcode_resume.c). */
 #define TRANSCODE_GOP_RECORD   "gop-%06u"
 #define TRANSCODE_CODED_RECORD "es-%u-%06u"

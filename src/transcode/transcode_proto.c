@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "transcode/transcode_proto.h"
+#include "transcode/transcode_rate.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -304,6 +304,23 @@ void transcode_code_packets(struct transcode_coder *coder, struct transcode_pack
         code_u32(coder, &m->packets[i].bytes, UINT32_MAX);
         code_time(coder, &m->packets[i].pts);
         code_u8(coder, &m->packets[i].key, 1);
+    }
+}
+
+void transcode_code_measure(struct transcode_coder *coder, struct transcode_measure *m)
+{
+    transcode_code_plan(coder, &m->plan);
+    code_time(coder, &m->duration_us);
+}
+
+void transcode_code_measured(struct transcode_coder *coder, struct transcode_measured *m)
+{
+    code_u32(coder, &m->pieces, 1024);
+    code_u32(coder, &m->others, 65536);
+    code_u8(coder, &m->rung_count, RR_RUNGS_MAX);
+    for (unsigned i = 0; i < m->rung_count; i++) {
+        code_u64(coder, &m->rungs[i].key_bytes, UINT64_C(1) << 36);
+        code_u64(coder, &m->rungs[i].other_bytes, UINT64_C(1) << 36);
     }
 }
 

@@ -39,6 +39,8 @@ enum transcode_kind {
     TRANSCODE_SEGMENT_MADE,
     TRANSCODE_SCAN,
     TRANSCODE_SCANNED,
+    TRANSCODE_MEASURE,
+    TRANSCODE_MEASURED,
 };
 
 /* Either direction. Reading past the end, a value beyond its limit, or bytes left over set
@@ -236,15 +238,4 @@ bool transcode_send(int socket, struct rr_slice message, const int *fds,
  * Blocks unless the socket does not. */
 int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_FDS_MAX],
                       size_t *fd_count) RR_MUST_USE;
-
-/* The cell of the GOP grid that a picture belongs to. */
-uint32_t transcode_cell(const struct transcode_plan *plan, int64_t pts);
-/* Bytes from row to row: swscale's SIMD writes past the end of a row, so rows are padded (ours). */
-#define TRANSCODE_ALIGN 64u
-uint32_t transcode_stride(const struct transcode_plan *plan, uint32_t width);
-/* Bytes of one raw picture of a rung: planar 4:2:0, Y, Cb, Cr. */
-uint64_t transcode_frame_bytes(const struct transcode_plan *plan,
-                               const struct transcode_rung *rung);
-/* value * num / den rounded down, in 128 bits; den > 0. */
-int64_t transcode_rescale(int64_t value, int64_t num, int64_t den);
 #endif

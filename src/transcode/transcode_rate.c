@@ -24,6 +24,11 @@ static const struct {
 static const uint8_t codec_percent[] = {
     [RR_CODEC_H264] = 100, [RR_CODEC_HEVC] = 65, [RR_CODEC_AV1] = 55, [RR_CODEC_VP9] = 75};
 
+unsigned transcode_rate_percent(uint8_t codec)
+{
+    return codec_percent[codec];
+}
+
 uint32_t transcode_rate_usual(uint8_t codec, uint32_t width, uint32_t height, uint32_t fps_num,
                               uint32_t fps_den)
 {

@@ -17,6 +17,7 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
     err = err != RR_OK
               ? err
               : transcode_probe_with(&job->facts, job->program, job->source_fd, cancel, fault);
+    err = err != RR_OK ? err : transcode_auto(job, fault);
     err = err != RR_OK ? err : transcode_plan_make(&job->plan, &job->facts, &job->options, fault);
     if (err == RR_OK && job->facts.shown.duration_us > 0) {
         job->expected_gops =

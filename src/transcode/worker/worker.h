@@ -83,6 +83,7 @@ enum rr_err worker_source(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_scan(struct worker *worker, struct rr_fault *fault);
 /* What a leaf's source digest is made of. */
 void worker_packet_digest(struct rr_hash32 *out, const AVPacket *packet);
+enum rr_err worker_measure(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_audio(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault);

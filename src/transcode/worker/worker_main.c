@@ -43,6 +43,8 @@ static enum rr_err serve_one(struct worker *worker, struct rr_fault *fault)
         return worker_source(worker, fault);
     case TRANSCODE_SCAN:
         return worker_scan(worker, fault);
+    case TRANSCODE_MEASURE:
+        return worker_measure(worker, fault);
     case TRANSCODE_ENCODE:
         return worker_encode(worker, fault);
     case TRANSCODE_AUDIO:
