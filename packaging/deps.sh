@@ -7,9 +7,10 @@ set -euo pipefail
 run_packages="gcc libc6-dev make cmake ninja-build pkg-config git ca-certificates
   libavformat-dev libavcodec-dev libavfilter-dev libswscale-dev libswresample-dev libavutil-dev
   libisal-dev libsodium-dev libsecp256k1-dev liblmdb-dev libuv1-dev libmicrohttpd-dev
-  libseccomp-dev libjansson-dev libcurl4-openssl-dev libssl-dev opencl-c-headers ocl-icd-libopencl1"
+  libseccomp-dev libjansson-dev libcurl4-openssl-dev libssl-dev opencl-c-headers ocl-icd-libopencl1
+  libnats-dev"
 test_packages="libcmocka-dev ffmpeg curl python3 chromium b3sum binutils procps
-  pocl-opencl-icd"
+  pocl-opencl-icd nats-server"
 lint_packages="clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev codespell shellcheck"
 
 level=${1:-all}

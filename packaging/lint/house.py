@@ -63,6 +63,7 @@ words = [
     (r"#\s*include\s*<lib(av\w*|sw\w*)/", lambda f: f != "transcode"),
     (r"#\s*include\s*<openssl/", lambda f: f not in ("stratum", "tests")),
     (r"#\s*include\s*<isa-l", lambda f: f != "storage"),
+    (r"#\s*include\s*<nats/", lambda f: f != "dispatch"),
 ]
 
 

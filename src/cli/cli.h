@@ -95,6 +95,7 @@ int cli_hash(int argc, char **argv);
 int cli_puzzle(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_road(int argc, char **argv);
+int cli_fleet(int argc, char **argv);
 
 /* Options of a verb: "--name value", "--name=value" or "--flag". */
 struct cli_option {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reelrig transcode: an HLS ladder in a folder, without a rig. */
 #include "cli/cli.h"
+#include "cli/cli_fleet.h"
 #include "transcode/transcode.h"
 
 #include <signal.h>
@@ -110,6 +111,8 @@ int cli_transcode(int argc, char **argv)
     const char *codec = "h264", *kbps = NULL, *max_kbps = NULL;
     const char *gop_ms = "2000", *crf = "0", *audio_kbps = "128", *workers = "0";
     bool json = false, tone_map = false;
+    struct cli_fleet_words rigs = {0};
+    struct cli_fleet fleet = {0};
     size_t count;
     const struct cli_option options[] = {
         {"o", &folder, NULL},          {"ladder", &ladder, NULL},
@@ -117,7 +120,9 @@ int cli_transcode(int argc, char **argv)
         {"crf", &crf, NULL},           {"audio-kbps", &audio_kbps, NULL},
         {"workers", &workers, NULL},   {"json", NULL, &json},
         {"codec", &codec, NULL},       {"kbps", &kbps, NULL},
-        {"max-kbps", &max_kbps, NULL}, {"tone-map", NULL, &tone_map}};
+        {"max-kbps", &max_kbps, NULL}, {"tone-map", NULL, &tone_map},
+        {"nats", &rigs.nats, NULL},    {"nats-auth", &rigs.auth, NULL},
+        {"nats-ca", &rigs.ca, NULL},   {"shards", &rigs.shards, NULL}};
     uint64_t gop_value, crf_value, audio_value, workers_value;
     if (!cli_options(argc, argv, options, RR_COUNT(options), &in, 1, &count) || count != 1 ||
         folder == NULL || !read_number(gop_ms, 10000, &gop_value) ||
@@ -145,10 +150,12 @@ int cli_transcode(int argc, char **argv)
         err = rr_ladder_read(&job.ladder, ladder, &fault);
     }
     err = err != RR_OK ? err : rr_ladder_rates(&job.ladder, kbps, max_kbps, &fault);
+    err = err != RR_OK ? err : cli_fleet_open(&fleet, &rigs, in, &job, &fault);
     if (err == RR_OK) {
         err = rr_transcode_to_folder(&result, folder, in, &job, show_progress, &show, &cancelled,
                                      &fault);
     }
+    cli_fleet_close(&fleet);
     cli_progress("%s", "");
     if (err != RR_OK) {
         return cli_fail(err, &fault, json);

@@ -35,11 +35,16 @@ const struct cli_verb cli_verbs[] = {
      "IN -o DIR [--ladder 720,480|auto|LADDER.toml] [--kbps LIST|auto] [--max-kbps LIST|auto] "
      "[--tone-map] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset "
      "P] "
-     "[--workers N] "
+     "[--workers N] [--nats URL,URL [--nats-auth FILE] [--nats-ca FILE]|--shards N] "
      "[--json]",
      "an HLS ladder in a folder, without a rig", cli_transcode},
     {"compare", "A B [--json]", "PSNR and SSIM of video B against A; B may be a ladder's folder",
      cli_compare},
+    {"fleet",
+     "[--nats URL,URL] [--nats-auth FILE] [--nats-ca FILE] [--json] | worker --nats URL,URL "
+     "--cache FOLDER [--cache-gib 64] [--name NAME] [--slots N] [--workers N] [--nats-auth FILE] "
+     "[--nats-ca FILE]",
+     "the rigs and jobs of a rack; worker makes this one of them", cli_fleet},
     {"job", "show [JOB] [--json]", "publishing jobs", cli_job},
     {"chain", "show [HEIGHT] [--json] | verify [--json]",
      "the ledger; verify replays it into an empty one", cli_chain},

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A transcoding job on many rigs, for the verbs that make one. */
+#ifndef RR_CLI_FLEET_H
+#define RR_CLI_FLEET_H
+#include "dispatch/dispatch.h"
+
+/* As given on the command line; NULL: not. */
+struct cli_fleet_words {
+    const char *nats, *auth, *ca, *shards;
+};
+struct cli_fleet {
+    struct rr_dispatch_local *local;
+    struct rr_dispatch_nats *nats;
+    struct rr_dispatch_run run;
+};
+/* Sets job->maker when the words ask for rigs; *fleet ({0}) and title must outlive the job. Then
+ * cli_fleet_close, also after a failure. */
+enum rr_err cli_fleet_open(struct cli_fleet *fleet, const struct cli_fleet_words *words,
+                           const char *title, struct rr_transcode_options *job,
+                           struct rr_fault *fault) RR_MUST_USE;
+void cli_fleet_close(struct cli_fleet *fleet);
+#endif

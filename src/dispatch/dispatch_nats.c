@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Connection, streams and registries. */
+#include "dispatch/dispatch_nats.h"
+#include <stdio.h>
+#include <string.h>
+
+#define OPEN_TRIES_US UINT64_C(30000000)
+#define PARTS_BYTES   (INT64_C(64) << 30)
+#define DAY_NS        (INT64_C(86400) * 1000000000)
+#define URLS_MAX      16
+#define NO_REPLICAS   10074 /* replicas > 1 not supported in non-clustered mode */
+#define NO_PEERS      10005 /* no suitable peers for placement */
+#define EXISTS        10058 /* stream name already in use */
+#define NOT_FOUND     10037 /* no message found */
+
+uint64_t nats_now_us(void)
+{
+    return rr_monotonic_us(rr_clock_system());
+}
+
+bool rr_dispatch_nats_built(void)
+{
+    return true;
+}
+
+enum rr_err nats_fail(struct rr_fault *fault, natsStatus status, int js_error, const char *what)
+{
+    enum rr_err code = status == NATS_NOT_PERMITTED || status == NATS_CONNECTION_AUTH_FAILED
+                           ? RR_ERR_USAGE
+                           : RR_ERR_UNREACHABLE;
+    return rr_fail(fault, code, "%s: NATS says %s (%d)%s", what, natsStatus_GetText(status),
+                   js_error,
+                   code == RR_ERR_USAGE ? "; name the file with --nats-auth"
+                                        : "; look whether the servers run with JetStream");
+}
+
+/* ---- connecting ---- */
+
+static natsStatus set_auth(natsOptions *options, const char *path, struct rr_fault *fault)
+{
+    struct rr_buf text = {0};
+    char first[256] = "", second[256] = "";
+    natsStatus status = NATS_INVALID_ARG;
+    if (rr_file_read(&text, path, 65536, fault) != RR_OK) {
+        return NATS_ERR;
+    }
+    rr_write_u8(&text, 0);
+    const char *all = (const char *)text.ptr;
+    sscanf(all, "%255s %255s", first, second);
+    char *colon = strchr(first, ':');
+    if (strstr(all, "-----BEGIN") != NULL) {
+        status = natsOptions_SetUserCredentialsFromFiles(options, path, NULL);
+    } else if (first[0] == 'S' && first[1] == 'U' && second[0] == 'U') {
+        status = natsOptions_SetNKeyFromSeed(options, second, path);
+    } else if (colon != NULL) {
+        *colon = '\0';
+        status = natsOptions_SetUserInfo(options, first, colon + 1);
+    } else {
+        rr_fail(fault, RR_ERR_USAGE,
+                "%.160s holds neither user:password, nor the two lines of an nkey, nor credentials",
+                path);
+    }
+    explicit_bzero(first, sizeof first);
+    explicit_bzero(text.ptr, text.len);
+    rr_buf_clear(&text);
+    return status;
+}
+
+static natsStatus set_urls(natsOptions *options, const char *urls)
+{
+    char *copy = rr_strdup(urls), *save = NULL;
+    const char *list[URLS_MAX];
+    int count = 0;
+    for (char *one = strtok_r(copy, ", ", &save); one != NULL && count < URLS_MAX;
+         one = strtok_r(NULL, ", ", &save)) {
+        list[count++] = one;
+    }
+    natsStatus status =
+        count == 0 ? NATS_INVALID_ARG : natsOptions_SetServers(options, list, count);
+    rr_free(copy);
+    return status;
+}
+
+static enum rr_err make_options(struct rr_dispatch_nats *nats,
+                                const struct rr_dispatch_nats_options *given,
+                                struct rr_fault *fault)
+{
+    struct rr_fault why = {0};
+    natsStatus status = natsOptions_Create(&nats->options);
+    status = status != NATS_OK ? status : set_urls(nats->options, given->urls);
+    status = status != NATS_OK ? status : natsOptions_SetName(nats->options, "reelrig");
+    status = status != NATS_OK ? status : natsOptions_SetTimeout(nats->options, 2000);
+    status = status != NATS_OK ? status : natsOptions_SetMaxReconnect(nats->options, -1);
+    status = status != NATS_OK ? status : natsOptions_SetReconnectWait(nats->options, 500);
+    status = status != NATS_OK ? status : natsOptions_SetPingInterval(nats->options, 5000);
+    if (status == NATS_OK && (given->ca_file != NULL || strstr(given->urls, "tls://") != NULL)) {
+        status = natsOptions_SetSecure(nats->options, true);
+        if (status == NATS_OK && given->ca_file != NULL) {
+            status = natsOptions_LoadCATrustedCertificates(nats->options, given->ca_file);
+        }
+    }
+    if (status == NATS_OK && given->auth_file != NULL) {
+        status = set_auth(nats->options, given->auth_file, &why);
+    }
+    if (why.code != RR_OK) {
+        return rr_fail(fault, why.code, "%.220s", why.text);
+    }
+    return status == NATS_OK
+               ? RR_OK
+               : rr_fail(fault, RR_ERR_USAGE, "\"%.120s\" with its files: NATS says %s",
+                         given->urls, natsStatus_GetText(status));
+}
+
+/* ---- streams ---- */
+
+static natsStatus add_stream(struct rr_dispatch_nats *nats, jsStreamConfig *config,
+                             jsErrCode *error)
+{
+    config->Replicas = nats->replicas;
+    natsStatus status = js_AddStream(NULL, nats->js, config, NULL, error);
+    if (status != NATS_OK && *error == EXISTS) {
+        return NATS_OK; /* of another version or with other limits: then it is the operator's */
+    }
+    if (status != NATS_OK && nats->replicas > 1 && (*error == NO_REPLICAS || *error == NO_PEERS)) {
+        nats->replicas = 1;
+        return add_stream(nats, config, error);
+    }
+    return status;
+}
+
+static natsStatus add_registry(struct rr_dispatch_nats *nats, kvStore **out, const char *bucket,
+                               int64_t ttl_ns)
+{
+    kvConfig config;
+    if (js_KeyValue(out, nats->js, bucket) == NATS_OK) {
+        return NATS_OK;
+    }
+    kvConfig_Init(&config);
+    config.Bucket = bucket;
+    config.TTL = ttl_ns;
+    config.History = 1;
+    config.MaxValueSize = 4096;
+    config.StorageType = js_MemoryStorage;
+    config.Replicas = nats->replicas;
+    return js_CreateKeyValue(out, nats->js, &config);
+}
+
+static natsStatus add_all(struct rr_dispatch_nats *nats, jsErrCode *error)
+{
+    jsStreamConfig jobs, parts;
+    const char *job_subjects[] = {"rr.job.>"};
+    const char *part_subjects[] = {"rr.part.>", "rr.answer.>"};
+    jsStreamConfig_Init(&jobs);
+    jobs.Name = NATS_JOBS;
+    jobs.Subjects = job_subjects;
+    jobs.SubjectsLen = 1;
+    jobs.Retention = js_WorkQueuePolicy;
+    jobs.MaxAge = 7 * DAY_NS;
+    jsStreamConfig_Init(&parts);
+    parts.Name = NATS_PARTS;
+    parts.Subjects = part_subjects;
+    parts.SubjectsLen = 2;
+    parts.MaxAge = DAY_NS;
+    parts.MaxBytes = -1;
+    parts.Discard = js_DiscardNew;
+    natsStatus status = add_stream(nats, &jobs, error);
+    status = status != NATS_OK ? status : add_stream(nats, &parts, error);
+    status = status != NATS_OK ? status
+                               : add_registry(nats, &nats->rigs, NATS_RIGS, INT64_C(5000000000));
+    return status != NATS_OK ? status
+                             : add_registry(nats, &nats->runs, NATS_RUNS, INT64_C(60000000000));
+}
+
+enum rr_err rr_dispatch_nats_open(struct rr_dispatch_nats **out,
+                                  const struct rr_dispatch_nats_options *options,
+                                  struct rr_fault *fault)
+{
+    struct rr_dispatch_nats *nats = rr_alloc(sizeof *nats);
+    uint64_t until = nats_now_us() + OPEN_TRIES_US;
+    natsStatus status = NATS_OK;
+    jsErrCode error = 0;
+    nats->replicas = 3;
+    enum rr_err err = make_options(nats, options, fault);
+    while (err == RR_OK) {
+        if (nats->connection == NULL) {
+            status = natsConnection_Connect(&nats->connection, nats->options);
+        }
+        if (nats->connection != NULL && nats->js == NULL) {
+            status = natsConnection_JetStream(&nats->js, nats->connection, NULL);
+        }
+        error = 0;
+        if (nats->js != NULL && (status = add_all(nats, &error)) == NATS_OK) {
+            break;
+        }
+        /* A cluster that just starts has no leader yet; a wrong password stays wrong. */
+        if (status == NATS_CONNECTION_AUTH_FAILED || status == NATS_NOT_PERMITTED ||
+            nats_now_us() > until ||
+            (nats->connection == NULL && nats_now_us() + OPEN_TRIES_US / 3 * 2 > until)) {
+            err = nats_fail(fault, status, (int)error, options->urls);
+            break;
+        }
+        nats_Sleep(300);
+    }
+    if (err == RR_OK) {
+        *out = nats;
+    } else {
+        rr_dispatch_nats_close(nats);
+    }
+    return err;
+}
+
+void rr_dispatch_nats_close(struct rr_dispatch_nats *nats)
+{
+    if (nats == NULL) {
+        return;
+    }
+    kvStore_Destroy(nats->rigs);
+    kvStore_Destroy(nats->runs);
+    jsCtx_Destroy(nats->js);
+    if (nats->connection != NULL) {
+        natsConnection_FlushTimeout(nats->connection, 1000);
+    }
+    natsConnection_Destroy(nats->connection);
+    natsOptions_Destroy(nats->options);
+    rr_free(nats);
+}
+
+/* ---- messages ---- */
+
+enum rr_err nats_store(struct rr_dispatch_nats *nats, const char *subject, struct rr_slice bytes,
+                       struct rr_fault *fault)
+{
+    uint64_t until = nats_now_us() + NATS_PATIENCE_US;
+    for (;;) {
+        jsErrCode error = 0;
+        jsPubOptions options;
+        jsPubOptions_Init(&options);
+        options.MaxWait = NATS_WAIT_MS;
+        natsStatus status =
+            js_Publish(NULL, nats->js, subject, bytes.ptr, (int)bytes.len, &options, &error);
+        if (status == NATS_OK) {
+            return RR_OK;
+        }
+        if (nats_now_us() > until) {
+            return nats_fail(fault, status, (int)error, "a message cannot be stored");
+        }
+        nats_Sleep(200);
+    }
+}
+
+enum rr_err nats_last(struct rr_dispatch_nats *nats, natsMsg **out, const char *stream,
+                      const char *subject, struct rr_fault *fault)
+{
+    jsOptions options;
+    jsErrCode error = 0;
+    jsOptions_Init(&options);
+    options.Wait = NATS_WAIT_MS;
+    *out = NULL;
+    natsStatus status = js_GetLastMsg(out, nats->js, stream, subject, &options, &error);
+    if (status == NATS_OK || status == NATS_NOT_FOUND || error == NOT_FOUND) {
+        return RR_OK;
+    }
+    return nats_fail(fault, status, (int)error, "a stored message cannot be read");
+}
+
+void nats_purge(struct rr_dispatch_nats *nats, const char *stream, const char *subject)
+{
+    jsOptions options;
+    jsErrCode error = 0;
+    jsOptions_Init(&options);
+    options.Wait = NATS_WAIT_MS;
+    options.Stream.Purge.Subject = subject;
+    /* What stays goes by age. */
+    (void)js_PurgeStream(nats->js, stream, &options, &error);
+}
+
+void nats_each(kvStore *store, void (*visit)(void *ctx, const char *key, struct rr_slice value),
+               void *ctx)
+{
+    kvKeysList keys = {0};
+    if (kvStore_Keys(&keys, store, NULL) != NATS_OK) {
+        return; /* none */
+    }
+    for (int i = 0; i < keys.Count; i++) {
+        kvEntry *entry = NULL;
+        if (kvStore_Get(&entry, store, keys.Keys[i]) == NATS_OK) {
+            int len = kvEntry_ValueLen(entry);
+            visit(ctx, keys.Keys[i], rr_slice_of(kvEntry_Value(entry), len > 0 ? (size_t)len : 0));
+            kvEntry_Destroy(entry);
+        }
+    }
+    kvKeysList_Destroy(&keys);
+}
