@@ -5,7 +5,7 @@
 set -euo pipefail
 
 run_packages="gcc libc6-dev make cmake ninja-build pkg-config git ca-certificates
-  libavformat-dev libavcodec-dev libavfilter-dev libswscale-dev libswresample-dev libavutil-dev
+  libavformat-dev libavcodec-dev libavfilter-dev libswscale-dev libswresample-dev libavutil-dev libsrt-gnutls-dev
   libisal-dev libsodium-dev libsecp256k1-dev liblmdb-dev libuv1-dev libmicrohttpd-dev
   libseccomp-dev libjansson-dev libcurl4-openssl-dev libssl-dev opencl-c-headers ocl-icd-libopencl1
   libnats-dev"

@@ -87,6 +87,7 @@ int cli_publish(int argc, char **argv);
 int cli_offers(int argc, char **argv);
 int cli_transcode(int argc, char **argv);
 int cli_compare(int argc, char **argv);
+int cli_live(int argc, char **argv);
 int cli_watch(int argc, char **argv);
 /* A line of devices each, as `gpu list` and `status` show them; list as in docs/api.md. */
 void cli_gpu_print(const json_t *devices);

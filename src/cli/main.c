@@ -45,6 +45,12 @@ const struct cli_verb cli_verbs[] = {
      "--cache FOLDER [--cache-gib 64] [--name NAME] [--slots N] [--workers N] [--nats-auth FILE] "
      "[--nats-ca FILE]",
      "the rigs and jobs of a rack; worker makes this one of them", cli_fleet},
+    {"live",
+     "srt://ADDRESS:PORT?passphrase=P|rtmp://ADDRESS:PORT/APP/KEY|FILE --follow -o DIR "
+     "[--serve ADDRESS:PORT] [--ladder 720,480] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] "
+     "[--part-ms 333] [--crf N] [--preset P] [--audio-kbps 128] [--window 12] [--keep] "
+     "[--grace 30] [--quiet 5] [--catch-up] [--linger 10] [--json]",
+     "a live input as a live ladder, low latency over HTTP", cli_live},
     {"job", "show [JOB] [--json]", "publishing jobs", cli_job},
     {"chain", "show [HEIGHT] [--json] | verify [--json]",
      "the ledger; verify replays it into an empty one", cli_chain},

@@ -20,6 +20,9 @@ static enum rr_err read_view(struct rr_serve *serve, struct serve_view *out, str
 {
     const struct rr_genesis *genesis = serve->options.genesis;
     struct rr_chain *chain = serve->options.chain;
+    if (chain == NULL) {
+        return RR_OK;
+    }
     struct serve_view view = {.checkpoint_height = 0};
     struct rr_puzzle_offer offer = {.s = genesis->certificate_hashes_per_s,
                                     .d = genesis->puzzle_blocks};
@@ -65,7 +68,7 @@ void serve_view_get(struct rr_serve *serve, struct serve_view *out)
 
 void serve_view_renew(struct rr_serve *serve)
 {
-    if (!atomic_exchange(&serve->view_busy, true)) {
+    if (serve->options.chain != NULL && !atomic_exchange(&serve->view_busy, true)) {
         serve->view_job.work = renew_view;
         if (!serve_workers_submit(serve->workers, &serve->view_job)) {
             atomic_store(&serve->view_busy, false);
@@ -226,9 +229,11 @@ enum rr_err rr_serve_start(struct rr_serve **out, const struct rr_serve_options 
     struct rr_serve *serve = rr_alloc(sizeof(*serve));
     serve->options = *options;
     serve->threads = rr_alloc_array(options->threads, sizeof(struct serve_thread *));
-    rr_genesis_hash(&serve->genesis_hash, options->genesis);
-    serve->chain_id = rr_genesis_chain_id(options->genesis);
-    rr_genesis_encode(&genesis, options->genesis);
+    if (options->genesis != NULL) {
+        rr_genesis_hash(&serve->genesis_hash, options->genesis);
+        serve->chain_id = rr_genesis_chain_id(options->genesis);
+        rr_genesis_encode(&genesis, options->genesis);
+    }
     serve->genesis = serve_blob_new(&genesis);
     RR_CHECK(pthread_mutex_init(&serve->view_lock, NULL) == 0);
     serve->resources = serve_resources_new(&serve->options);
@@ -267,6 +272,9 @@ void rr_serve_stop(struct rr_serve *serve, uint64_t drain_ms)
         return;
     }
     atomic_store(&serve->stopping, true);
+    if (serve->options.live != NULL) {
+        serve_live_stop(serve->options.live);
+    }
     for (unsigned i = 0; i < serve->options.threads && serve->threads[i] != NULL; i++) {
         serve_thread_nudge(serve->threads[i]);
     }

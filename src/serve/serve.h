@@ -4,6 +4,7 @@
 #ifndef RR_SERVE_H
 #define RR_SERVE_H
 #include "pay/pay.h"
+#include "serve/serve_live.h"
 #include "storage/storage.h"
 
 struct rr_serve;
@@ -47,6 +48,8 @@ struct rr_serve_options {
     enum rr_err (*work_price)(void *ctx, const struct rr_hash32 *quote_id, struct rr_coin *price,
                               struct rr_fault *fault);
     void *work_ctx;
+    struct rr_serve_live *live; /* below /live/; NULL: none. With it store, chain, till and genesis
+                                   may be NULL: then nothing else is served. Borrowed. */
 };
 /* Binds and starts. Port taken: RR_ERR_BUSY naming address and port. All pointers borrowed until
  * stop. */

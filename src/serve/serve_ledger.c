@@ -293,6 +293,7 @@ void serve_ledger_run(struct serve_request *request)
     case SERVE_ROUTE_CERTIFICATES:
     case SERVE_ROUTE_CLAIMS:
     case SERVE_ROUTE_WORK:
+    case SERVE_ROUTE_LIVE:
         RR_BUG("not a route of the ledger");
     }
 }

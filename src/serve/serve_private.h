@@ -105,7 +105,24 @@ enum serve_route {
     SERVE_ROUTE_TRANSACTION,
     SERVE_ROUTE_PROOF,
     SERVE_ROUTE_HEADERS,
-    SERVE_ROUTE_POOL
+    SERVE_ROUTE_POOL,
+    SERVE_ROUTE_LIVE
+};
+/* What a request below /live/ asks for. */
+enum serve_live_kind {
+    SERVE_LIVE_MASTER,
+    SERVE_LIVE_PLAYLIST,
+    SERVE_LIVE_INIT,
+    SERVE_LIVE_SEGMENT,
+    SERVE_LIVE_PART
+};
+struct serve_live_ask {
+    enum serve_live_kind kind;
+    uint32_t rendition, part;
+    uint64_t segment;
+    bool blocks, with_part; /* a playlist: until that segment or part is in it */
+    bool late;              /* it has waited long enough */
+    uint64_t deadline_ms;
 };
 #define SERVE_REPLY_HEAD_MAX 2048
 /* The finished answer: head and, unless head_only, len bytes of body from first on. */
@@ -137,6 +154,7 @@ struct serve_request {
     void (*resume)(struct serve_request *request);   /* back on the thread */
     enum rr_err err;                                 /* of what was waited for */
     struct rr_fault fault;
+    struct serve_live_ask live;
     struct serve_resource *resource;
     struct rr_hls_ref ref;
     const struct rr_segment *asked;
@@ -169,6 +187,8 @@ void serve_work_run(struct serve_request *request);     /* /v1/offers, /v1/jobs 
 /* Opens a session that pays a resource or a job, out of the request's body. Blocks. */
 void serve_work_session(struct serve_request *request);
 void serve_media_run(struct serve_request *request); /* segment or init of request->resource */
+void serve_live_run(struct serve_request *request);  /* below /live/ */
+void serve_live_stop(struct rr_serve_live *live);    /* who waits is turned away */
 
 /* ---- the server ----------------------------------------------------------------------- */
 struct serve_counts {

@@ -154,15 +154,16 @@ static bool find_route(struct serve_request *request)
         request->route = SERVE_ROUTE_HEALTH;
         return true;
     }
-    if (is(path, "/v1/sessions")) {
+    bool rig = request->serve->options.genesis != NULL;
+    if (rig && is(path, "/v1/sessions")) {
         request->route = SERVE_ROUTE_SESSIONS;
         return true;
     }
-    if (is(path, "/v1/certificates")) {
+    if (rig && is(path, "/v1/certificates")) {
         request->route = SERVE_ROUTE_CERTIFICATES;
         return true;
     }
-    if (is(path, "/v1/puzzle-claims")) {
+    if (rig && is(path, "/v1/puzzle-claims")) {
         request->route = SERVE_ROUTE_CLAIMS;
         return true;
     }
@@ -170,6 +171,14 @@ static bool find_route(struct serve_request *request)
     if (skip(&work, "/v1/") && (is(work, "offers") || is(work, "jobs") || skip(&work, "jobs/"))) {
         request->route = SERVE_ROUTE_WORK;
         return request->serve->options.work != NULL;
+    }
+    if (skip(&path, "/live/")) {
+        request->route = SERVE_ROUTE_LIVE;
+        request->rest = path;
+        return true;
+    }
+    if (!rig) {
+        return false; /* a live ladder alone, without a rig behind it */
     }
     return skip(&path, "/v1/ledger/")
                ? find_ledger_route(request, path)
@@ -202,6 +211,7 @@ static uint64_t body_limit(enum serve_route route)
     case SERVE_ROUTE_PROOF:
     case SERVE_ROUTE_HEADERS:
     case SERVE_ROUTE_POOL:
+    case SERVE_ROUTE_LIVE:
         break;
     }
     return 0;
@@ -369,6 +379,9 @@ void serve_route_run(struct serve_request *request)
         return;
     case SERVE_ROUTE_WORK:
         serve_work_run(request);
+        return;
+    case SERVE_ROUTE_LIVE:
+        serve_live_run(request);
         return;
     case SERVE_ROUTE_MANIFEST:
     case SERVE_ROUTE_OFFER:

@@ -218,5 +218,6 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
                                    rr_transcode_progress_fn *progress, void *ctx,
                                    const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
 #include "transcode/transcode_chain.h"
+#include "transcode/transcode_live.h"
 #include "transcode/transcode_rigs.h"
 #endif

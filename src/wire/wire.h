@@ -9,6 +9,7 @@
 #define RR_WIRE_H
 #include "wire/wire_chain.h"
 #include "wire/wire_hls.h"
+#include "wire/wire_llhls.h"
 #include "wire/wire_media.h"
 #include "wire/wire_pay.h"
 #include "wire/wire_puzzle.h"

@@ -5,6 +5,7 @@
 #ifndef RR_WORKER_H
 #define RR_WORKER_H
 #include "transcode/transcode_rate.h"
+#include "transcode/transcode_live_proto.h"
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 

@@ -4,6 +4,7 @@
  * and the digest is to be the same on every machine; sound is a few percent of a job. */
 #include "crypto/crypto.h"
 #include "transcode/worker/worker.h"
+#include "transcode/worker/worker_live.h"
 #include <libavutil/audio_fifo.h>
 #include <libavutil/channel_layout.h>
 #include <libavutil/cpu.h>
@@ -18,6 +19,7 @@
 
 struct sound {
     const struct transcode_plan *plan;
+    struct worker *live; /* frames go to the parent one by one; NULL: into files */
     struct worker_input input;
     AVCodecContext *decoder, *encoder;
     SwrContext *resampler;
@@ -100,6 +102,11 @@ static enum rr_err drain(struct sound *sound, struct rr_fault *fault)
 {
     int rc;
     while ((rc = avcodec_receive_packet(sound->encoder, sound->coded)) == 0) {
+        if (sound->live != NULL) {
+            worker_live_sound(sound->live, sound->encoder, sound->coded);
+            av_packet_unref(sound->coded);
+            continue;
+        }
         enum rr_err err = rr_pwrite_full(sound->out_fd, sound->coded->data,
                                          (size_t)sound->coded->size, sound->answer.bytes, fault);
         if (err != RR_OK) {
@@ -355,13 +362,16 @@ enum rr_err worker_audio(struct worker *worker, struct rr_fault *fault)
     struct sound *sound = rr_alloc(sizeof *sound);
     struct rr_buf message = {0};
     enum rr_err err;
-    if (worker->fd_count != 3 || !transcode_decode_message(worker_body(worker), audio, ask)) {
+    bool live = worker->fd_count == 2 && worker_follow_take(worker, 1, true);
+    if ((!live && worker->fd_count != 3) ||
+        !transcode_decode_message(worker_body(worker), audio, ask)) {
         err = rr_fail(fault, RR_ERR_USAGE, "an audio task that does not follow its form");
     } else {
         av_force_cpu_flags(0);
         sound->plan = &ask->plan;
-        sound->out_fd = worker->fds[1];
-        sound->sizes_fd = worker->fds[2];
+        sound->live = live ? worker : NULL;
+        sound->out_fd = live ? -1 : worker->fds[1];
+        sound->sizes_fd = live ? -1 : worker->fds[2];
         err = run(sound, worker->fds[0], fault);
         av_force_cpu_flags(-1);
     }

@@ -3,6 +3,7 @@
  * one: that is what makes it makeable again alone, byte for byte (measured: a flushed and reused
  * encoder is never equal). */
 #include "transcode/worker/worker.h"
+#include "transcode/worker/worker_live.h"
 #include <libavutil/pixdesc.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -117,41 +118,52 @@ static void keep(void *ctx, uint8_t *bytes)
     (void)bytes;
 }
 
-static enum rr_err encode_frames(struct encoder *encoder, uint8_t *pictures, struct rr_fault *fault)
+/* The i-th picture of the GOP, at `picture`; what the encoder has ready is taken at once. */
+static enum rr_err encode_picture(struct encoder *encoder, AVFrame *frame, uint8_t *picture,
+                                  int64_t pts, struct rr_fault *fault)
 {
     const struct transcode_encode *ask = encoder->ask;
     const struct transcode_rung *rung = &ask->plan.rungs[ask->rung];
-    uint64_t frame_bytes = transcode_frame_bytes(&ask->plan, rung);
+    uint8_t *planes[4] = {0};
+    int strides[4] = {0};
+    worker_picture_layout(planes, strides, &ask->plan, rung, picture);
+    memcpy(frame->data, planes, sizeof planes);
+    memcpy(frame->linesize, strides, sizeof strides);
+    frame->width = rung->width;
+    frame->height = rung->height;
+    frame->format = encoder->codec->pix_fmt;
+    frame->pts = pts;
+    frame->color_range = encoder->codec->color_range;
+    frame->color_primaries = encoder->codec->color_primaries;
+    frame->color_trc = encoder->codec->color_trc;
+    frame->colorspace = encoder->codec->colorspace;
+    /* Borrowed memory: an empty owner keeps libav from copying it once more. */
+    frame->buf[0] = av_buffer_create(planes[0], (size_t)transcode_frame_bytes(&ask->plan, rung),
+                                     keep, NULL, AV_BUFFER_FLAG_READONLY);
+    int rc = avcodec_send_frame(encoder->codec, frame);
+    enum rr_err err =
+        rc < 0 ? worker_fail_av(fault, rc, "the encoder refuses a picture") : drain(encoder, fault);
+    av_frame_unref(frame);
+    return err;
+}
+
+static enum rr_err encode_end(struct encoder *encoder, struct rr_fault *fault)
+{
+    int rc = avcodec_send_frame(encoder->codec, NULL);
+    return rc < 0 ? worker_fail_av(fault, rc, "the encoder does not end") : drain(encoder, fault);
+}
+
+static enum rr_err encode_frames(struct encoder *encoder, uint8_t *pictures, struct rr_fault *fault)
+{
+    const struct transcode_encode *ask = encoder->ask;
+    uint64_t frame_bytes = transcode_frame_bytes(&ask->plan, &ask->plan.rungs[ask->rung]);
     AVFrame *frame = av_frame_alloc();
     enum rr_err err =
         frame != NULL ? RR_OK : rr_fail(fault, RR_ERR_MEMORY, "no memory for a picture");
     for (uint32_t i = 0; i < ask->count && err == RR_OK; i++) {
-        uint8_t *planes[4] = {0};
-        int strides[4] = {0};
-        worker_picture_layout(planes, strides, &ask->plan, rung, pictures + i * frame_bytes);
-        memcpy(frame->data, planes, sizeof planes);
-        memcpy(frame->linesize, strides, sizeof strides);
-        frame->width = rung->width;
-        frame->height = rung->height;
-        frame->format = encoder->codec->pix_fmt;
-        frame->pts = ask->pts[i];
-        frame->color_range = encoder->codec->color_range;
-        frame->color_primaries = encoder->codec->color_primaries;
-        frame->color_trc = encoder->codec->color_trc;
-        frame->colorspace = encoder->codec->colorspace;
-        /* Borrowed memory: an empty owner keeps libav from copying it once more. */
-        frame->buf[0] =
-            av_buffer_create(planes[0], (size_t)frame_bytes, keep, NULL, AV_BUFFER_FLAG_READONLY);
-        int rc = avcodec_send_frame(encoder->codec, frame);
-        err = rc < 0 ? worker_fail_av(fault, rc, "the encoder refuses a picture")
-                     : drain(encoder, fault);
-        av_frame_unref(frame);
+        err = encode_picture(encoder, frame, pictures + i * frame_bytes, ask->pts[i], fault);
     }
-    if (err == RR_OK) {
-        int rc = avcodec_send_frame(encoder->codec, NULL);
-        err =
-            rc < 0 ? worker_fail_av(fault, rc, "the encoder does not end") : drain(encoder, fault);
-    }
+    err = err != RR_OK ? err : encode_end(encoder, fault);
     av_frame_free(&frame);
     return err;
 }
@@ -227,6 +239,117 @@ static enum rr_err encode(struct transcode_packets *answer, const struct transco
     return err;
 }
 
+/* ---- live: pictures as they are decoded, packets as they are made; the bytes are those of the
+ * whole GOP given at once */
+
+/* What was made since the last word of it: into the file, and told. */
+static enum rr_err tell(struct encoder *encoder, struct worker *worker, int out_fd, uint32_t *told,
+                        struct rr_fault *fault)
+{
+    struct transcode_packets *answer = encoder->answer;
+    struct rr_buf message = {0};
+    uint32_t count = answer->count - *told;
+    enum rr_err err = RR_OK;
+    if (encoder->bytes.len > answer->bytes) {
+        err = rr_pwrite_full(out_fd, encoder->bytes.ptr + answer->bytes,
+                             encoder->bytes.len - answer->bytes, answer->bytes, fault);
+    }
+    if (err != RR_OK) {
+        return err;
+    }
+    struct transcode_packets *part = rr_alloc(sizeof *part);
+    answer->bytes = part->bytes = encoder->bytes.len;
+    part->count = count;
+    memcpy(part->packets, answer->packets + *told, sizeof *part->packets * count);
+    if (*told == 0) {
+        struct rr_buf header = {0};
+        append_coded(encoder, &header, encoder->codec->extradata,
+                     (size_t)encoder->codec->extradata_size);
+        if (header.len > 0 && header.len <= TRANSCODE_EXTRADATA_MAX) {
+            memcpy(part->extradata, header.ptr, header.len);
+            part->extradata_bytes = (uint32_t)header.len;
+        }
+        rr_buf_clear(&header);
+    }
+    *told = answer->count;
+    transcode_encode_message(&message, TRANSCODE_CODED, packets, part);
+    worker_send(worker, &message);
+    rr_free(part);
+    return RR_OK;
+}
+
+static enum rr_err take_pictures(struct encoder *encoder, struct worker *worker, const int *fds,
+                                 AVFrame *frame, struct rr_fault *fault)
+{
+    uint64_t bytes =
+        transcode_frame_bytes(&encoder->ask->plan, &encoder->ask->plan.rungs[encoder->ask->rung]);
+    struct transcode_picture picture;
+    uint32_t told = 0;
+    enum rr_err err = RR_OK;
+    for (bool last = false; err == RR_OK && !last;) {
+        if (!worker_receive(worker)) {
+            _exit(0);
+        }
+        if (worker_kind(worker) != TRANSCODE_PICTURE ||
+            !transcode_decode_message(worker_body(worker), picture, &picture)) {
+            return rr_fail(fault, RR_ERR_USAGE, "a picture that does not follow its form");
+        }
+        last = picture.last != 0;
+        if (last) {
+            err = encode_end(encoder, fault);
+        } else {
+            struct worker_view view;
+            err = worker_view_open(&view, fds[0], bytes * picture.index, bytes, fault);
+            if (err == RR_OK) {
+                err = encode_picture(encoder, frame, view.bytes, picture.pts, fault);
+                worker_view_close(&view);
+            }
+        }
+        if (err == RR_OK) {
+            err = tell(encoder, worker, fds[1], &told, fault);
+        }
+    }
+    return err;
+}
+
+/* A limit holds per GOP and asks for its length; a live GOP is taken for a whole one. */
+static void assume_whole(struct transcode_encode *ask)
+{
+    const struct transcode_plan *plan = &ask->plan;
+    int64_t step = transcode_rescale(plan->timescale, plan->fps_den, plan->fps_num);
+    uint64_t whole = (uint64_t)plan->gop_ms * plan->timescale / 1000;
+    step = step > 0 ? step : 1;
+    ask->count = (uint32_t)(whole / (uint64_t)step);
+    ask->count = ask->count < 1                      ? 1
+                 : ask->count > TRANSCODE_FRAMES_MAX ? TRANSCODE_FRAMES_MAX
+                                                     : ask->count;
+    for (uint32_t i = 0; i < ask->count; i++) {
+        ask->pts[i] = step * i;
+    }
+}
+
+static enum rr_err encode_live(struct transcode_packets *answer, struct transcode_encode *ask,
+                               struct worker *worker, struct rr_fault *fault)
+{
+    struct encoder encoder = {.ask = ask, .answer = answer};
+    int fds[2] = {worker->fds[0], worker->fds[1]};
+    AVFrame *frame = av_frame_alloc();
+    worker->fd_count = 0; /* taken: later messages must not close them */
+    encoder.rate = ask->plan.rungs[ask->rung].rate;
+    assume_whole(ask);
+    enum rr_err err = frame != NULL ? open_encoder(&encoder, fault)
+                                    : rr_fail(fault, RR_ERR_MEMORY, "no memory for a picture");
+    err = err != RR_OK ? err : take_pictures(&encoder, worker, fds, frame, fault);
+    err = err != RR_OK ? err : finish(&encoder, fault);
+    av_frame_free(&frame);
+    avcodec_free_context(&encoder.codec);
+    av_packet_free(&encoder.packet);
+    rr_buf_clear(&encoder.bytes);
+    close(fds[0]);
+    close(fds[1]);
+    return err;
+}
+
 enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault)
 {
     struct transcode_encode *ask = rr_alloc(sizeof *ask);
@@ -234,8 +357,10 @@ enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault)
     struct rr_buf message = {0};
     enum rr_err err;
     if (worker->fd_count != 2 || !transcode_decode_message(worker_body(worker), encode, ask) ||
-        ask->rung >= ask->plan.rung_count || ask->count == 0) {
+        ask->rung >= ask->plan.rung_count) {
         err = rr_fail(fault, RR_ERR_USAGE, "an encode task that does not follow its form");
+    } else if (ask->count == 0) {
+        err = encode_live(answer, ask, worker, fault);
     } else {
         err = encode(answer, ask, worker->fds, fault);
     }

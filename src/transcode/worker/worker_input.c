@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "transcode/worker/worker.h"
+#include "transcode/worker/worker_live.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,11 +30,15 @@ static const char codecs[] = "h264,hevc,vp8,vp9,libdav1d,libaom-av1,av1,mpeg1vid
 static int read_bytes(void *ctx, uint8_t *out, int len)
 {
     struct worker_input *input = ctx;
-    ssize_t got = pread(input->fd, out, (size_t)len, input->offset);
+    ssize_t got;
+    do {
+        got = pread(input->fd, out, (size_t)len, input->offset);
+    } while (got == 0 && worker_follow_wait());
     if (got < 0) {
         return AVERROR(errno);
     }
     input->offset += got;
+    worker_follow_told(input->offset);
     return got == 0 ? AVERROR_EOF : (int)got;
 }
 
@@ -64,8 +69,9 @@ static int64_t seek(void *ctx, int64_t offset, int whence)
 static enum rr_err open_format(struct worker_input *input, struct rr_fault *fault)
 {
     uint8_t *room = av_malloc(IO_BYTES);
-    if (room == NULL || (input->io = avio_alloc_context(room, IO_BYTES, 0, input, read_bytes, NULL,
-                                                        seek)) == NULL) {
+    if (room == NULL ||
+        (input->io = avio_alloc_context(room, IO_BYTES, 0, input, read_bytes, NULL,
+                                        worker_follow_on() ? NULL : seek)) == NULL) {
         av_free(room);
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for the input");
     }
@@ -78,6 +84,7 @@ static enum rr_err open_format(struct worker_input *input, struct rr_fault *faul
     input->format->codec_whitelist = av_strdup(codecs);
     input->format->protocol_whitelist = av_strdup("none");
     input->format->max_streams = TRANSCODE_STREAMS_MAX;
+    worker_follow_limits(input->format);
     input->format->flags |= AVFMT_FLAG_CUSTOM_IO;
     int rc = avformat_open_input(&input->format, "", NULL, NULL);
     if (rc == AVERROR_INVALIDDATA || rc == AVERROR_EOF) {
@@ -161,7 +168,7 @@ enum rr_err worker_input_open(struct worker_input *input, int fd, struct rr_faul
     if (fstat(fd, &facts) != 0) {
         return rr_fail_errno(fault, "the input's size cannot be read");
     }
-    if (facts.st_size == 0) {
+    if (facts.st_size == 0 && !worker_follow_on()) {
         return rr_fail(fault, RR_ERR_FORMAT, "the file is empty (0 bytes)");
     }
     input->size = facts.st_size;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a file holds: the container's word, and the first picture and sound that really decode. */
 #include "transcode/worker/worker.h"
+#include "transcode/worker/worker_live.h"
 #include <libavutil/avstring.h>
 #include <libavutil/mastering_display_metadata.h>
 #include <libavutil/pixdesc.h>
@@ -282,7 +283,7 @@ enum rr_err worker_probe(struct worker *worker, struct rr_fault *fault)
     struct looker looker = {0};
     struct transcode_facts facts;
     struct rr_buf message = {0};
-    if (worker->fd_count != 1) {
+    if (!worker_follow_take(worker, 1, false)) {
         return rr_fail(fault, RR_ERR_USAGE, "a probe needs one file");
     }
     enum rr_err err = worker_input_open(&looker.input, worker->fds[0], fault);

@@ -5,6 +5,7 @@
  * kept by packet number, never by time of discovery. */
 #include "crypto/crypto.h"
 #include "transcode/worker/worker.h"
+#include "transcode/worker/worker_live.h"
 #include <libavutil/opt.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -220,6 +221,15 @@ static enum rr_err open_gop(struct source *source, uint32_t cell, struct rr_faul
     return RR_OK;
 }
 
+/* A live input has no end, so what no later GOP can begin at is dropped. */
+static void forget_notes(struct source *source)
+{
+    uint32_t gone = source->gop.first - source->ask.first_packet;
+    source->note_count -= gone;
+    memmove(source->notes, source->notes + gone, sizeof *source->notes * source->note_count);
+    source->ask.first_packet = source->gop.first;
+}
+
 static void close_gop(struct source *source, int64_t end)
 {
     struct rr_buf message = {0};
@@ -236,6 +246,9 @@ static void close_gop(struct source *source, int64_t end)
     worker_send(source->worker, &message);
     source->open = false;
     source->done = source->ask.one != 0;
+    if (worker_follow_on()) {
+        forget_notes(source);
+    }
 }
 
 /* Maps `size` bytes or more of a room's memfd. */
@@ -316,6 +329,7 @@ static enum rr_err add_frame(struct source *source, uint32_t packet, int64_t pts
     gop->concealed += damaged ? 1 : 0;
     source->end.frames++;
     source->end.concealed += damaged ? 1 : 0;
+    worker_live_picture(source->worker, gop);
     return RR_OK;
 }
 
@@ -406,7 +420,7 @@ static enum rr_err read_all(struct source *source, struct rr_fault *fault)
            av_read_frame(source->input.format, source->packet) >= 0) {
         if (source->packet->stream_index != source->ask.plan.video_stream) {
             /* audio has a pass of its own */
-        } else if (skipped < source->ask.first_packet) {
+        } else if (!worker_follow_on() && skipped < source->ask.first_packet) {
             skipped++;
         } else {
             source->decoder->reordered_opaque = packets_seen(source);
@@ -473,7 +487,7 @@ enum rr_err worker_source(struct worker *worker, struct rr_fault *fault)
     for (unsigned i = 0; i < ROOMS_MAX; i++) {
         source->kept[i].fd = -1;
     }
-    if (worker->fd_count != 1 ||
+    if (!worker_follow_take(worker, 1, true) ||
         !transcode_decode_message(worker_body(worker), source, &source->ask)) {
         err = rr_fail(fault, RR_ERR_USAGE, "a source task that does not follow its form");
     } else {

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A live ladder in a folder: playlists without parts, as any file server can give them. */
+#ifndef RR_CLI_LIVE_H
+#define RR_CLI_LIVE_H
+#include "cli/cli.h"
+#include "serve/serve.h"
+#include "transcode/transcode.h"
+
+struct live_folder_segment {
+    uint64_t start_us, duration_us;
+    bool gap;
+};
+struct live_folder_rendition {
+    struct rr_rendition info;
+    struct rr_buf bytes;                  /* of the open segment */
+    struct live_folder_segment *segments; /* owned; kept ladders only */
+    uint64_t count, room, bytes_all;
+    uint64_t next; /* number of the next segment */
+};
+struct live_folder {
+    const char *path;
+    bool keep;
+    uint32_t window;
+    struct rr_serve_live *live; /* its playlists */
+    struct live_folder_rendition renditions[RR_RUNGS_MAX + 1];
+    uint32_t count;
+    bool master;
+    int proofs; /* gops.jsonl; -1: none */
+    bool failed;
+    struct rr_fault fault; /* of the first write that failed */
+};
+/* Makes the folder; one that holds a ladder is RR_ERR_EXISTS. */
+enum rr_err live_folder_open(struct live_folder *folder, struct rr_fault *fault) RR_MUST_USE;
+void live_folder_begin(struct live_folder *folder, const struct rr_rendition *renditions,
+                       uint32_t count);
+void live_folder_init(struct live_folder *folder, uint32_t rendition, const char *codecs,
+                      struct rr_slice bytes);
+void live_folder_part(struct live_folder *folder, uint32_t rendition, struct rr_slice bytes);
+void live_folder_close(struct live_folder *folder, uint32_t rendition,
+                       const struct rr_live_segment *segment);
+/* After the playlists got their end. */
+void live_folder_end(struct live_folder *folder);
+void live_folder_clear(struct live_folder *folder);
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cli_live.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AFTER_KEPT 6 /* segments that stay after they went out of the playlist */
+
+static void note(struct live_folder *folder, enum rr_err err, const struct rr_fault *fault)
+{
+    if (err != RR_OK && !folder->failed) {
+        folder->failed = true;
+        folder->fault = *fault;
+    }
+}
+
+/* Whole or not there; not durable, which would hold the stream up, and a live playlist is old after
+ * seconds anyway. */
+static void put_file(struct live_folder *folder, const char *name, struct rr_slice bytes)
+{
+    char path[RR_PATH_BYTES], fresh[RR_PATH_BYTES];
+    struct rr_fault fault = {0};
+    enum rr_err err = rr_path(path, &fault, "%s/%s", folder->path, name);
+    err = err != RR_OK ? err : rr_path(fresh, &fault, "%s/%s.new", folder->path, name);
+    int fd = err == RR_OK ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
+    if (err == RR_OK && fd < 0) {
+        err = rr_fail_errno(&fault, "%.200s cannot be made", fresh);
+    }
+    err = err != RR_OK ? err : rr_write_full(fd, bytes.ptr, bytes.len, &fault);
+    if (fd >= 0 && close(fd) != 0 && err == RR_OK) {
+        err = rr_fail_errno(&fault, "%.200s cannot be written", fresh);
+    }
+    if (err == RR_OK && rename(fresh, path) != 0) {
+        err = rr_fail_errno(&fault, "%.200s cannot be put in place", path);
+    }
+    note(folder, err, &fault);
+}
+
+static void put_named(struct live_folder *folder, uint32_t rendition, const char *file,
+                      struct rr_slice bytes)
+{
+    char name[2 * RR_NAME_MAX + 32];
+    snprintf(name, sizeof name, "%s/%s", folder->renditions[rendition].info.name, file);
+    put_file(folder, name, bytes);
+}
+
+static void put_playlist(struct live_folder *folder, uint32_t rendition)
+{
+    struct rr_buf text = {0};
+    rr_serve_live_playlist(folder->live, &text, rendition, false);
+    put_named(folder, rendition, "index.m3u8", rr_buf_slice(&text));
+    rr_buf_clear(&text);
+}
+
+enum rr_err live_folder_open(struct live_folder *folder, struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    enum rr_err err = rr_path(path, fault, "%s/master.m3u8", folder->path);
+    if (err == RR_OK && access(path, F_OK) == 0) {
+        err = rr_fail(fault, RR_ERR_EXISTS,
+                      "%.200s holds a ladder already; remove it or name another folder",
+                      folder->path);
+    }
+    err = err != RR_OK ? err : rr_make_folders(folder->path, fault);
+    err = err != RR_OK ? err : rr_path(path, fault, "%s/gops.jsonl", folder->path);
+    if (err == RR_OK) {
+        folder->proofs = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_APPEND, 0644);
+        err = folder->proofs >= 0 ? RR_OK : rr_fail_errno(fault, "%.200s cannot be made", path);
+    }
+    return err;
+}
+
+void live_folder_begin(struct live_folder *folder, const struct rr_rendition *renditions,
+                       uint32_t count)
+{
+    char path[RR_PATH_BYTES];
+    struct rr_fault fault = {0};
+    folder->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        folder->renditions[i].info = renditions[i];
+        enum rr_err err = rr_path(path, &fault, "%s/%s", folder->path, renditions[i].name);
+        err = err != RR_OK ? err : rr_make_folders(path, &fault);
+        note(folder, err, &fault);
+    }
+}
+
+void live_folder_init(struct live_folder *folder, uint32_t rendition, const char *codecs,
+                      struct rr_slice bytes)
+{
+    struct rr_rendition *info = &folder->renditions[rendition].info;
+    snprintf(info->codecs, sizeof info->codecs, "%s", codecs);
+    put_named(folder, rendition, "init.mp4", bytes);
+}
+
+void live_folder_part(struct live_folder *folder, uint32_t rendition, struct rr_slice bytes)
+{
+    rr_buf_append(&folder->renditions[rendition].bytes, bytes.ptr, bytes.len);
+}
+
+static void put_proof(struct live_folder *folder, uint32_t rendition,
+                      const struct rr_live_segment *segment)
+{
+    const struct rr_pot_leaf *leaf = &segment->leaf;
+    char source[65], output[65];
+    struct rr_buf line = {0};
+    struct rr_fault fault = {0};
+    if (segment->gap || folder->renditions[rendition].info.kind != RR_RENDITION_VIDEO) {
+        return;
+    }
+    rr_hex(source, leaf->source_digest.bytes, 32);
+    rr_hex(output, leaf->output_digest.bytes, 32);
+    rr_buf_format(&line,
+                  "{\"segment\":%" PRIu64 ",\"rendition\":%u,\"gop\":%u,\"source_first\":%u,"
+                  "\"source_last\":%u,\"source\":\"%s\",\"output\":\"%s\",\"bytes\":%" PRIu64 "}\n",
+                  segment->number, leaf->rendition, (unsigned)leaf->gop,
+                  (unsigned)leaf->source_first, (unsigned)leaf->source_last, source, output,
+                  leaf->output_bytes);
+    note(folder, rr_write_full(folder->proofs, line.ptr, line.len, &fault), &fault);
+    rr_buf_clear(&line);
+}
+
+static void keep_times(struct live_folder_rendition *r, const struct rr_live_segment *segment)
+{
+    if (r->count == r->room) {
+        r->room = r->room != 0 ? r->room * 2 : 64;
+        r->segments = rr_realloc(r->segments, sizeof *r->segments * r->room);
+    }
+    r->segments[r->count++] = (struct live_folder_segment){
+        .start_us = segment->start_us, .duration_us = segment->duration_us, .gap = segment->gap};
+}
+
+static void remove_old(struct live_folder *folder, uint32_t rendition, uint64_t number)
+{
+    char path[RR_PATH_BYTES];
+    struct rr_fault fault;
+    uint64_t back = (uint64_t)folder->window + AFTER_KEPT;
+    if (!folder->keep && number >= back &&
+        rr_path(path, &fault, "%s/%s/seg_%05" PRIu64 ".m4s", folder->path,
+                folder->renditions[rendition].info.name, number - back) == RR_OK) {
+        unlink(path);
+    }
+}
+
+static void put_master(struct live_folder *folder)
+{
+    struct rr_buf text = {0};
+    if (rr_serve_live_master(folder->live, &text)) {
+        put_file(folder, "master.m3u8", rr_buf_slice(&text));
+        folder->master = true;
+    }
+    rr_buf_clear(&text);
+}
+
+void live_folder_close(struct live_folder *folder, uint32_t rendition,
+                       const struct rr_live_segment *segment)
+{
+    struct live_folder_rendition *r = &folder->renditions[rendition];
+    char name[64];
+    if (!segment->gap) {
+        snprintf(name, sizeof name, "seg_%05" PRIu64 ".m4s", segment->number);
+        put_named(folder, rendition, name, rr_buf_slice(&r->bytes));
+        r->bytes_all += r->bytes.len;
+    }
+    r->bytes.len = 0;
+    if (folder->keep) {
+        keep_times(r, segment);
+    }
+    put_proof(folder, rendition, segment);
+    put_playlist(folder, rendition);
+    remove_old(folder, rendition, segment->number);
+    if (!folder->master) {
+        put_master(folder);
+    }
+}
+
+/* Segments without those that are missing at the end; *holes: others are missing too. */
+static uint64_t whole_segments(const struct live_folder_rendition *r, bool *holes)
+{
+    uint64_t count = r->count;
+    while (count > 0 && r->segments[count - 1].gap) {
+        count--;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        *holes = *holes || r->segments[i].gap;
+    }
+    return count;
+}
+
+/* Only whole ladders: a timeline with holes is no normal one. */
+static void put_dash(struct live_folder *folder)
+{
+    struct rr_manifest view = {.kind = RR_RESOURCE_VOD, .rendition_count = folder->count};
+    struct rr_buf text = {0};
+    bool holes = false;
+    view.renditions = rr_alloc_array(folder->count + 1u, sizeof *view.renditions);
+    for (uint32_t i = 0; i < folder->count; i++) {
+        const struct live_folder_rendition *r = &folder->renditions[i];
+        struct rr_rendition *shown = &view.renditions[i];
+        uint64_t us = 0;
+        *shown = r->info;
+        shown->timescale = 1000000;
+        shown->segment_count = (uint32_t)whole_segments(r, &holes);
+        shown->segments = rr_alloc_array(r->count + 1, sizeof *shown->segments);
+        for (uint64_t j = 0; j < shown->segment_count; j++) {
+            shown->segments[j].start = r->segments[j].start_us;
+            shown->segments[j].duration = (uint32_t)r->segments[j].duration_us;
+            us += r->segments[j].duration_us;
+        }
+        shown->mean_bps = us > 0 ? (uint32_t)(r->bytes_all * 8000000 / us) : 0;
+        shown->peak_bps = shown->mean_bps * 2;
+    }
+    if (!holes) {
+        rr_dash_manifest(&text, &view);
+        put_file(folder, "manifest.mpd", rr_buf_slice(&text));
+    }
+    rr_buf_clear(&text);
+    for (uint32_t i = 0; i < folder->count; i++) {
+        rr_free(view.renditions[i].segments);
+    }
+    rr_free(view.renditions);
+}
+
+void live_folder_end(struct live_folder *folder)
+{
+    for (uint32_t i = 0; i < folder->count; i++) {
+        put_playlist(folder, i);
+    }
+    put_master(folder);
+    if (folder->keep && folder->count > 0 && folder->renditions[0].count > 0 &&
+        folder->renditions[0].count <= RR_SEGMENTS_MAX) {
+        put_dash(folder);
+    }
+}
+
+void live_folder_clear(struct live_folder *folder)
+{
+    for (uint32_t i = 0; i < RR_COUNT(folder->renditions); i++) {
+        rr_buf_clear(&folder->renditions[i].bytes);
+        rr_free(folder->renditions[i].segments);
+    }
+    if (folder->proofs >= 0) {
+        close(folder->proofs);
+    }
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "transcode/worker/worker_live.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define TELL_BYTES  (256 << 10)
+#define PROBE_BYTES (1 << 20)
+#define ANALYZE_US  1500000
+#define PAGE_BYTES  UINT64_C(4096)
+
+/* Of the one input that this process has. */
+static struct {
+    bool on, ended;
+    int wake;
+    struct worker *tell; /* NULL: nobody wants to know */
+    int64_t told;
+} follow = {.wake = -1};
+
+bool worker_follow_take(struct worker *worker, size_t files, bool tell)
+{
+    if (worker->fd_count == files) {
+        return true;
+    }
+    if (worker->fd_count != files + 1 || follow.on) {
+        return false;
+    }
+    follow.on = true;
+    follow.wake = worker->fds[--worker->fd_count];
+    follow.tell = tell ? worker : NULL;
+    return true;
+}
+
+bool worker_follow_on(void)
+{
+    return follow.on;
+}
+
+bool worker_follow_wait(void)
+{
+    uint8_t bytes[512];
+    ssize_t got;
+    if (!follow.on || follow.ended) {
+        return false;
+    }
+    do {
+        got = read(follow.wake, bytes, sizeof bytes);
+    } while (got < 0 && errno == EINTR);
+    follow.ended = got <= 0; /* once more: what came before the end */
+    return true;
+}
+
+void worker_follow_told(int64_t offset)
+{
+    struct transcode_read read = {.offset = (uint64_t)offset};
+    struct rr_buf message = {0};
+    if (follow.tell != NULL && offset - follow.told >= TELL_BYTES) {
+        follow.told = offset;
+        transcode_encode_message(&message, TRANSCODE_READ, read, &read);
+        worker_send(follow.tell, &message);
+    }
+}
+
+void worker_follow_limits(AVFormatContext *format)
+{
+    if (follow.on) {
+        format->probesize = PROBE_BYTES;
+        format->max_analyze_duration = ANALYZE_US;
+    }
+}
+
+void worker_live_picture(struct worker *worker, const struct transcode_gop *gop)
+{
+    struct transcode_picture picture = {.index = gop->count - 1, .pts = gop->pts[gop->count - 1]};
+    struct rr_buf message = {0};
+    if (follow.on) {
+        transcode_encode_message(&message, TRANSCODE_PICTURE, picture, &picture);
+        worker_send(worker, &message);
+    }
+}
+
+void worker_live_sound(struct worker *worker, const AVCodecContext *encoder, const AVPacket *packet)
+{
+    struct transcode_sound_frame *frame = rr_alloc(sizeof *frame);
+    struct rr_buf message = {0};
+    frame->sample_rate = (uint32_t)encoder->sample_rate;
+    frame->channels = (uint32_t)encoder->ch_layout.nb_channels;
+    frame->frame_samples = (uint32_t)encoder->frame_size;
+    frame->priming = (uint32_t)encoder->initial_padding;
+    if (encoder->extradata_size > 0 && encoder->extradata_size <= TRANSCODE_EXTRADATA_MAX) {
+        frame->extradata_bytes = (uint32_t)encoder->extradata_size;
+        memcpy(frame->extradata, encoder->extradata, frame->extradata_bytes);
+    }
+    if (packet->size > 0 && packet->size <= TRANSCODE_SOUND_BYTES_MAX) {
+        frame->bytes = (uint32_t)packet->size;
+        memcpy(frame->data, packet->data, frame->bytes);
+        transcode_encode_message(&message, TRANSCODE_SOUND_FRAME, sound_frame, frame);
+        worker_send(worker, &message);
+    }
+    rr_free(frame);
+}
+
+enum rr_err worker_view_open(struct worker_view *view, int fd, uint64_t offset, uint64_t bytes,
+                             struct rr_fault *fault)
+{
+    uint64_t start = offset / PAGE_BYTES * PAGE_BYTES;
+    view->map_bytes = (size_t)(offset - start + bytes);
+    view->map = mmap(NULL, view->map_bytes, PROT_READ, MAP_SHARED, fd, (off_t)start);
+    if (view->map == MAP_FAILED) {
+        return rr_fail_errno(fault, "a picture of %llu bytes cannot be mapped",
+                             (unsigned long long)bytes);
+    }
+    view->bytes = view->map + (offset - start);
+    return RR_OK;
+}
+
+void worker_view_close(struct worker_view *view)
+{
+    munmap(view->map, view->map_bytes);
+}
