@@ -7,6 +7,13 @@
 
 #define TRANSCODE_SOUND_BYTES_MAX 16384
 
+enum transcode_live_kind { /* beside transcode_kind */
+                           TRANSCODE_PICTURE = 48,
+                           TRANSCODE_CODED, /* a transcode_packets */
+                           TRANSCODE_SOUND_FRAME,
+                           TRANSCODE_READ,
+};
+
 /* From the source: picture `index` of the open GOP is in its memfds. To an encoder (asked to encode
  * 0 pictures): encode that one; last: there is no other, end the GOP. */
 struct transcode_picture {

@@ -55,8 +55,8 @@ struct rtmp {
 struct rtmp *rtmp_new(const char *app, const char *key)
 {
     struct rtmp *rtmp = rr_alloc(sizeof *rtmp);
-    strncpy(rtmp->app, app, NAME_MAX);
-    strncpy(rtmp->key, key, NAME_MAX);
+    memcpy(rtmp->app, app, strnlen(app, NAME_MAX));
+    memcpy(rtmp->key, key, strnlen(key, NAME_MAX));
     rtmp->chunk = 128;
     return rtmp;
 }
