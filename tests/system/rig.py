@@ -121,6 +121,16 @@ class Rig:
         except urllib.error.HTTPError as error:
             return error.code, dict(error.headers), error.read()
 
+    def post(self, path, body, timeout=60):
+        """POST of bytes to the serving port: the status."""
+        request = urllib.request.Request(self.serve + path, data=body, method="POST",
+                                         headers={"Content-Type": "application/octet-stream"})
+        try:
+            with opener.open(request, timeout=timeout) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
     def until(self, path, enough, timeout=120):
         until = time.monotonic() + timeout
         while True:

@@ -318,7 +318,51 @@ def offer():
         sort_keys=True, separators=(",", ":")).encode()
 
 
+def work_step(kind, inputs, **settings):
+    """price first, as the values are made, then in the order of the page."""
+    price = number(1, COIN // 24)
+    profile, rung, rates, bps = settings.get("profile"), settings.get("rung", 0), None, 0
+    name = letters(4, NAME) if profile else b""
+    if kind == 4:
+        rates = (number(0, U16), number(0, U32), number(0, U32))
+    if kind == 5:
+        bps = number(1, U32)
+    out = bytes([kind, len(inputs)]) + b"".join(bytes(i) for i in inputs) + bytes([len(name)]) + name + struct.pack("<H", rung)
+    return out + struct.pack("<HII", *(rates or (0, 0, 0))) + struct.pack("<IQ", bps, price)
+
+
+def work_chain_body():
+    out = u32() + octets(32) + octets(32) + u64() + u32(100, 60000) + u16() + u8(0, 1) + u16(1) + bytes([number(0, 1) + 1, 7])
+    out += work_step(1, []) + work_step(2, [(0, 1)])
+    out += work_step(4, [(1, 3)], profile=True, rung=2000) + work_step(4, [(1, 3)], profile=True, rung=1999)
+    return out + work_step(3, [(0, 2)]) + work_step(5, [(4, 4)], profile=True) + work_step(6, [(2, 5), (3, 5), (5, 6)])
+
+
+def work_offer():
+    out = V + u32() + octets(32)
+    created = number(0, U64 // 2)
+    out += struct.pack("<QQI", created, created + number(0, U32), number(0, 63) << 1) + b"\2"
+    for codec in (b"hevc", b"vp9"):
+        out += bytes([len(codec)]) + codec + coin() + u32()
+    out += u8(0, 1) + u8(0, 1) + bytes([4]) + letters(4, NAME) + coin() + coin() + coin() + coin() + u64(1, COIN // 24)
+    return out + u16() + u16() + u32() + u32() + u64() + u64() + u16() + u16() + coin() + u32() + u32() + octets(64)
+
+
+def work_order():
+    out = V + octets(32) + u64() + u64() + u16() + u16() + u32() + u32(1) + u64() + u64() + u8(0, 1)
+    chain = work_chain_body()
+    return out + u32(1, 2**7 - 1) + chain + octets(64)
+
+
+def work_quote():
+    out = V + u32() + octets(32) + octets(32) + octets(32) + octets(32) + u64() + u64() + u64(1, COIN // 24)
+    out += u32() + u32() + u32() + u32() + u64() + b"\3" + coin() + coin() + coin()
+    return out + octets(64)
+
+
 FORMATS = {
+    "work_chain": lambda: V + work_chain_body(), "work_offer": work_offer, "work_order": work_order, "work_quote": work_quote,
+    "work_commit": lambda: V + octets(32) + u32() + u32() + u64() + octets(32) + octets(64),
     "genesis": genesis, "voucher": voucher, "header": header, "block": block, "tx_proof": tx_proof,
     "object": lambda: object_record()[0], "manifest": manifest, "job_spec": job_spec, "pot_answer": pot_answer,
     "pot_leaves": lambda: V + octets(32) + le(2, 4) + leaf() + leaf(),

@@ -49,6 +49,11 @@ RECODE_FLAT(puzzle, rr_puzzle)
 RECODE_FLAT(puzzle_box, rr_puzzle_box)
 RECODE_FLAT(puzzle_claim, rr_puzzle_claim)
 RECODE_OWNING(puzzle_list, rr_puzzle_list)
+RECODE_FLAT(work_chain, rr_work_chain)
+RECODE_FLAT(work_offer, rr_work_offer)
+RECODE_FLAT(work_order, rr_work_order)
+RECODE_FLAT(work_quote, rr_work_quote)
+RECODE_FLAT(work_commit, rr_work_commit)
 
 static inline enum rr_err recode_puzzle_claims(struct rr_buf *out, struct rr_slice bytes,
                                                struct rr_fault *fault)

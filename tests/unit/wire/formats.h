@@ -4,6 +4,7 @@
 #define UNIT_WIRE_FORMATS_H
 #include "make_more.h"
 #include "make_puzzle.h"
+#include "make_work.h"
 
 #define WRITE_FLAT(name, type, make)                                                               \
     static inline void write_##name(struct source *s, struct rr_buf *out)                          \
@@ -20,6 +21,11 @@ WRITE_FLAT(pot_answer, rr_pot_answer, make_answer)
 WRITE_FLAT(certificate, rr_certificate, make_certificate)
 WRITE_FLAT(puzzle_box, rr_puzzle_box, make_puzzle_box)
 WRITE_FLAT(puzzle_claim, rr_puzzle_claim, make_puzzle_claim)
+WRITE_FLAT(work_chain, rr_work_chain, make_chain)
+WRITE_FLAT(work_offer, rr_work_offer, make_work_offer)
+WRITE_FLAT(work_order, rr_work_order, make_work_order)
+WRITE_FLAT(work_quote, rr_work_quote, make_work_quote)
+WRITE_FLAT(work_commit, rr_work_commit, make_work_commit)
 
 static inline void write_puzzle(struct source *s, struct rr_buf *out)
 {
@@ -230,6 +236,11 @@ static const struct format formats[] = {
     FORMAT(puzzle_list),
     FORMAT(puzzle_claim),
     FORMAT(puzzle_claims),
+    FORMAT(work_chain),
+    FORMAT(work_offer),
+    FORMAT(work_order),
+    FORMAT(work_quote),
+    FORMAT(work_commit),
     FORMAT_BOX(puzzle_box),
     FORMAT_TEXT(puzzle_tag),
     FORMAT_TEXT(puzzle_offer),

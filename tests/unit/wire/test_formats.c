@@ -162,6 +162,9 @@ static const struct counted counted[] = {
     {"session_request", 1 + 32 + 32 + 189, 4, RR_SESSION_REQUEST_MAX, 5},
     {"job_spec", 1 + 4 + 32 + 32 + 8 + 5 + 2 + 4 + 4, 1, RR_RUNGS_MAX, 3},
     {"manifest", 1 + 4 + 32 + 32 + 8 + 1 + 4 + 5 + 8 + 4 + 32 + 32 + 4, 4, RR_OBJECTS_MAX, 2},
+    {"work_chain", 1 + 4 + 32 + 32 + 8 + 4 + 2 + 1 + 2 + 1, 1, RR_WORK_STEPS_MAX, 7},
+    {"work_offer", 1 + 4 + 32 + 8 + 8 + 4, 1, RR_WORK_CODECS_MAX, 2},
+    {"work_quote", 1 + 4 + 4 * 32 + 8 + 8 + 8 + 4 * 4 + 8, 1, RR_WORK_STEPS_MAX, 3},
     {"puzzle_claims", 1, 2, RR_PUZZLE_CLAIMS_POST_MAX, 2},
     {"puzzle_list", 1 + 32, 4, RR_PUZZLES_MAX, 3},
 };
