@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A worker that cheats: preloaded into a real one it makes every encode at a quality that costs
- * less. See tests/system/test_offers.py. */
+ * less; tests/system/test_offers.py. Two functions of FFmpeg as their pages have them. */
 #include <dlfcn.h>
-#include <libavcodec/avcodec.h>
-#include <libavutil/opt.h>
 
-__attribute__((visibility("default"))) int avcodec_open2(AVCodecContext *codec, const AVCodec *kind,
-                                                         AVDictionary **options);
-int avcodec_open2(AVCodecContext *codec, const AVCodec *kind, AVDictionary **options)
+#define SEARCH_CHILDREN 1 /* AV_OPT_SEARCH_CHILDREN */
+
+int av_opt_set(void *object, const char *name, const char *value, int flags);
+__attribute__((visibility("default"))) int avcodec_open2(void *context, const void *kind,
+                                                         void *options);
+int avcodec_open2(void *context, const void *kind, void *options)
 {
-    int (*real)(AVCodecContext *, const AVCodec *, AVDictionary **);
+    int (*real)(void *, const void *, void *);
     *(void **)&real = dlsym(RTLD_NEXT, "avcodec_open2");
-    if (codec->priv_data != NULL) {
-        av_opt_set(codec->priv_data, "crf", "45", 0);
-    }
-    return real(codec, kind, options);
+    av_opt_set(context, "crf", "45", SEARCH_CHILDREN); /* decoders have none */
+    return real(context, kind, options);
 }
