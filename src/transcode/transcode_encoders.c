@@ -119,13 +119,13 @@ enum rr_err transcode_encoder_failed(struct transcode_scheduler *plan,
     unsigned rung = encoder->rung;
     encoder->gop = TRANSCODE_NO_TASK;
     transcode_worker_stop(&encoder->worker);
-    if (transcode_again(err) && (plan->job->gops[gop].coded[rung].tries++ == 0)) {
+    if (transcode_again(err, &plan->job->gops[gop].coded[rung].deaths)) {
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
         return RR_OK;
     }
     char name[RR_NAME_MAX + 1];
     transcode_rung_name(name, &plan->job->plan, rung);
-    return transcode_place(fault, transcode_again(err) ? RR_ERR_DAMAGED : err,
+    return transcode_place(fault, transcode_died(err) ? RR_ERR_DAMAGED : err,
                            "encoding GOP %u of %s failed", (unsigned)gop, name);
 }
 

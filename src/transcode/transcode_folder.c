@@ -127,6 +127,18 @@ static enum rr_err open_input(int *out, const char *path, struct rr_fault *fault
     return RR_OK;
 }
 
+/* RR_ERR_STATE when the name now stands for another file than the one that was transcoded. */
+static enum rr_err check_in_place(const char *path, int fd, struct rr_fault *fault)
+{
+    struct stat named, opened;
+    if (stat(path, &named) != 0 || fstat(fd, &opened) != 0 ||
+        (named.st_ino == opened.st_ino && named.st_dev == opened.st_dev)) {
+        return RR_OK; /* one that was removed was whole for us to its end */
+    }
+    return rr_fail(fault, RR_ERR_STATE,
+                   "%.200s was replaced by another file while the job ran; run it again", path);
+}
+
 enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *folder,
                                    const char *in_path, const struct rr_transcode_options *options,
                                    rr_transcode_progress_fn *progress, void *ctx,
@@ -148,6 +160,10 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
         err = inner.maker == NULL
                   ? rr_transcode_run(&result, fd, &inner, progress, ctx, cancel, fault)
                   : inner.maker(inner.maker_ctx, &result, fd, &inner, progress, ctx, cancel, fault);
+        if (err == RR_OK && (err = check_in_place(in_path, fd, fault)) != RR_OK &&
+            rr_remove_tree(work, NULL) != RR_OK) {
+            rr_log(RR_LOG_WARN, "transcode", "%.200s cannot be removed", work);
+        }
     }
     if (fd >= 0) {
         close(fd);

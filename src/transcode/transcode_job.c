@@ -41,9 +41,17 @@ enum rr_err transcode_place(struct rr_fault *fault, enum rr_err err, const char 
     return rr_fault_set(fault, err, fault->sys_errno, fault->where, "%s: %s", what, why);
 }
 
-bool transcode_again(enum rr_err err)
+bool transcode_died(enum rr_err err)
 {
     return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT;
+}
+
+bool transcode_again(enum rr_err err, uint8_t *deaths)
+{
+    if (transcode_died(err)) {
+        *deaths = (uint8_t)(*deaths + (err == RR_ERR_TIMEOUT ? 2 : 1));
+    }
+    return transcode_died(err) && *deaths <= TRANSCODE_DEATHS_MAX;
 }
 
 static bool late(const struct transcode_worker *worker, uint64_t now_us)

@@ -65,8 +65,7 @@ static enum rr_err exchange(struct packer *packer, struct rr_buf *message, const
         err = rr_fail(fault, RR_ERR_DAMAGED, "the mux worker's answer does not follow its form");
     }
     return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT
-               ? rr_fail(fault, RR_ERR_DAMAGED,
-                         "the worker that writes containers ended while it wrote %s",
+               ? rr_fail(fault, err, "the worker that writes containers ended while it wrote %s",
                          packer->to->info.name)
                : err;
 }

@@ -43,6 +43,7 @@ struct transcode_worker {
     struct rr_buf message;
     uint64_t deadline_us; /* of what it was asked; 0: nothing asked */
     unsigned seconds;     /* what that was when set, for the sentence */
+    int ended;            /* wait status of one that died */
 };
 /* Path of the worker program: option, RR_WORKER, beside the running program. RR_ERR_STATE when none
  * can be run. */
@@ -69,6 +70,8 @@ enum rr_err transcode_worker_take(struct transcode_worker *worker, uint8_t *kind
  * RR_ERR_CANCELLED. */
 enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind,
                                   const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
+/* Of one task, before it counts as the input's fault. */
+#define TRANSCODE_DEATHS_MAX 3
 /* The same for whatever answer comes next. */
 enum rr_err transcode_worker_wait_any(struct transcode_worker *worker, uint8_t *kind,
                                       const atomic_bool *cancel,
@@ -113,7 +116,7 @@ void transcode_gop_keep(struct transcode_gop_facts *out, const struct transcode_
 /* One GOP of one rendition as encoded. */
 struct transcode_coded {
     bool done;
-    uint8_t tries; /* that ended with a dead worker */
+    uint8_t deaths; /* of workers at it */
     struct rr_hash32 digest;
     uint64_t bytes;          /* of the elementary stream: parameter sets and access units */
     uint64_t payload_offset; /* of the access units in its file */
@@ -176,6 +179,8 @@ struct transcode_job {
     struct transcode_plan plan;
     char program[RR_PATH_BYTES];
     int source_fd, lock_fd;
+    struct rr_hash32 key;              /* of source and plan */
+    int64_t source_size, source_mtime; /* when the job began; nanoseconds */
     const atomic_bool *cancel;
     rr_transcode_progress_fn *progress;
     void *progress_ctx;

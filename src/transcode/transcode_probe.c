@@ -5,8 +5,8 @@
 
 #define PROBE_SECONDS 60
 
-enum rr_err transcode_probe_with(struct transcode_facts *out, const char *program, int source_fd,
-                                 const atomic_bool *cancel, struct rr_fault *fault)
+static enum rr_err probe_once(struct transcode_facts *out, const char *program, int source_fd,
+                              const atomic_bool *cancel, struct rr_fault *fault)
 {
     struct transcode_worker worker = {.socket = -1};
     struct transcode_facts facts = {0};
@@ -24,14 +24,24 @@ enum rr_err transcode_probe_with(struct transcode_facts *out, const char *progra
         err = rr_fail(fault, RR_ERR_FORMAT,
                       "the worker's account of the file does not follow its form");
     }
+    transcode_worker_stop(&worker);
+    if (err == RR_OK) {
+        *out = facts;
+    }
+    return err;
+}
+
+enum rr_err transcode_probe_with(struct transcode_facts *out, const char *program, int source_fd,
+                                 const atomic_bool *cancel, struct rr_fault *fault)
+{
+    enum rr_err err = RR_ERR_UNREACHABLE;
+    for (unsigned i = 0; i < TRANSCODE_DEATHS_MAX && err == RR_ERR_UNREACHABLE; i++) {
+        err = probe_once(out, program, source_fd, cancel, fault);
+    }
     if (err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT) {
         char why[160];
         snprintf(why, sizeof why, "%.150s", fault != NULL ? fault->text : "");
         err = rr_fail(fault, RR_ERR_DAMAGED, "the file cannot be looked into: %s", why);
-    }
-    transcode_worker_stop(&worker);
-    if (err == RR_OK) {
-        *out = facts;
     }
     return err;
 }

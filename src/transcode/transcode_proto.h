@@ -18,6 +18,7 @@
 #define TRANSCODE_PIXELS_MAX     (UINT64_C(8192) * 4608)
 #define TRANSCODE_STREAMS_MAX    64
 #define TRANSCODE_DURATION_MAX_S 86400
+#define TRANSCODE_SAMPLES_MAX    (1 << 22) /* of one packet of sound */
 #define TRANSCODE_WORK_MAX                                                                         \
     (UINT64_C(3840) * 2160 * 60 * 86400) /* pixels x frames: a day of 2160p60 */
 
@@ -111,6 +112,7 @@ struct transcode_source {
     uint32_t first_cell, first_packet;
     uint32_t end_cell; /* no GOP from that cell on; 0: to the end of the input */
     uint8_t one;       /* only that GOP, for a spot check */
+    uint64_t work_max; /* pixels that may be decoded; 0: TRANSCODE_WORK_MAX */
 };
 /* Leave to make the next GOP; the memfds of the rungs in the mask come with it, lowest bit first.
  */

@@ -26,6 +26,7 @@ static enum rr_err decode_gop(struct remake *remake, unsigned rung, const struct
     ask->first_cell = leaf->gop;
     ask->first_packet = leaf->source_first;
     ask->one = 1;
+    ask->work_max = remake->job.options.work_max;
     transcode_encode_message(&message, TRANSCODE_SOURCE, source, ask);
     rr_free(ask);
     enum rr_err err =

@@ -1,7 +1,57 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "transcode/transcode_private.h"
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+static enum rr_err look_at_file(const struct transcode_job *job, int64_t *size, int64_t *mtime,
+                                struct rr_fault *fault)
+{
+    struct stat facts;
+    if (fstat(job->source_fd, &facts) != 0) {
+        return rr_fail_errno(fault, "the input cannot be looked at");
+    }
+    *size = facts.st_size;
+    *mtime = (int64_t)facts.st_mtim.tv_sec * 1000000000 + facts.st_mtim.tv_nsec;
+    return RR_OK;
+}
+
+/* Whether the input is still what the job began with: its bytes, and that nobody wrote to it (it
+ * may have been put back). What was made of a mixture must not be gone on with. */
+static enum rr_err check_unchanged(struct transcode_job *job, enum rr_err err,
+                                   struct rr_fault *fault)
+{
+    int64_t size = 0, mtime = 0;
+    struct rr_hash32 key = job->key;
+    if (look_at_file(job, &size, &mtime, NULL) == RR_OK &&
+        (size != job->source_size || mtime != job->source_mtime)) {
+        key = (struct rr_hash32){0};
+    } else if (err == RR_OK) {
+        err = transcode_journal_key(&job->key, job->source_fd, &job->plan, job->cancel, fault);
+    }
+    if (rr_hash32_equal(&key, &job->key) || err == RR_ERR_CANCELLED) {
+        return err;
+    }
+    enum rr_err removed = rr_remove_tree(job->options.job_folder, NULL);
+    (void)removed; /* what stays is refused by its key */
+    return rr_fail(fault, RR_ERR_STATE,
+                   "the input changed while the job ran: %lld bytes at its start, %lld now; run it "
+                   "again when nobody writes to it",
+                   (long long)job->source_size, (long long)size);
+}
+
+static enum rr_err pack(struct transcode_job *job, struct rr_transcode_result *out,
+                        struct rr_fault *fault)
+{
+    enum rr_err err = RR_ERR_UNREACHABLE;
+    for (unsigned i = 0; i < TRANSCODE_DEATHS_MAX && err == RR_ERR_UNREACHABLE; i++) {
+        err = transcode_job_pack(job, out, fault);
+    }
+    if ((err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT) && fault != NULL) {
+        fault->code = RR_ERR_DAMAGED;
+    }
+    return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT ? RR_ERR_DAMAGED : err;
+}
 
 /* Options, program, probe and plan: what a job and a spot check have in common. */
 enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
@@ -14,6 +64,7 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
     enum rr_err err = transcode_options_fit(&job->options, options, fault);
     err = err != RR_OK ? err : transcode_worker_find(job->program, &job->options, fault);
     err = err != RR_OK ? err : transcode_source_fd(&job->source_fd, source_fd, fault);
+    err = err != RR_OK ? err : look_at_file(job, &job->source_size, &job->source_mtime, fault);
     err = err != RR_OK
               ? err
               : transcode_probe_with(&job->facts, job->program, job->source_fd, cancel, fault);
@@ -54,19 +105,21 @@ enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
 {
     struct transcode_job *job = rr_alloc(sizeof *job);
     struct rr_fault own = {0};
-    struct rr_hash32 key;
     fault = fault != NULL ? fault : &own; /* its text is carried from place to place below */
     RR_CHECK(options->job_folder != NULL);
     enum rr_err err = transcode_prepare(job, source_fd, options, cancel, fault);
     job->progress = progress;
     job->progress_ctx = ctx;
-    err =
-        err != RR_OK ? err : transcode_journal_key(&key, job->source_fd, &job->plan, cancel, fault);
     err = err != RR_OK
               ? err
-              : transcode_journal_open(&job->lock_fd, job->options.job_folder, &key, fault);
-    err = err != RR_OK ? err : transcode_job_encode(job, fault);
-    err = err != RR_OK ? err : transcode_job_pack(job, out, fault);
+              : transcode_journal_key(&job->key, job->source_fd, &job->plan, cancel, fault);
+    err = err != RR_OK
+              ? err
+              : transcode_journal_open(&job->lock_fd, job->options.job_folder, &job->key, fault);
+    if (err == RR_OK) {
+        err = check_unchanged(job, transcode_job_encode(job, fault), fault);
+    }
+    err = err != RR_OK ? err : pack(job, out, fault);
     if (err == RR_OK) {
         out->seconds = (double)(rr_monotonic_us(rr_clock_system()) - job->started_us) / 1e6;
     }

@@ -25,7 +25,8 @@ struct transcode_scheduler {
     uint32_t held;     /* GOPs with pictures in memory */
     uint32_t window;
     int granted_fds[RR_RUNGS_MAX];
-    bool source_on, sound_on, source_again, sound_again;
+    bool source_on, sound_on;
+    uint8_t source_deaths, sound_deaths; /* since it last gave something */
     int sound_fds[2];
     struct transcode_encoder *encoders;
     unsigned encoder_count;
@@ -77,6 +78,10 @@ enum rr_err transcode_sound_failed(struct transcode_scheduler *plan, enum rr_err
 /* Adds to the fault where in the job it happened. */
 enum rr_err transcode_place(struct rr_fault *fault, enum rr_err err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Death and silence get one more try on a fresh worker; what a worker says itself is final. */
-bool transcode_again(enum rr_err err) RR_MUST_USE;
+/* It ended without a word of its own: died or was silent for too long. */
+bool transcode_died(enum rr_err err) RR_MUST_USE;
+/* Whether a task gets one more fresh worker; what a worker says itself is final. Deaths that have
+ * nothing to do with the input happen (a machine short of memory, an operator), so three of one
+ * task fail it; so do two silences. */
+bool transcode_again(enum rr_err err, uint8_t *deaths) RR_MUST_USE;
 #endif

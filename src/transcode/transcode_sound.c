@@ -3,9 +3,22 @@
 #include "transcode/transcode_scheduler.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define AUDIO_SECONDS (TRANSCODE_DURATION_MAX_S + 600)
+/* Sound is coded at some fifty times its own speed; twice its length is a hang, and so is what
+ * small packets cannot be. */
+static unsigned patience(const struct transcode_job *job)
+{
+    int64_t us = job->facts.shown.duration_us;
+    struct stat file;
+    uint64_t by_size = fstat(job->source_fd, &file) == 0 && file.st_size > 0
+                           ? (uint64_t)file.st_size / 1000
+                           : TRANSCODE_DURATION_MAX_S;
+    uint64_t seconds = us > 0 ? (uint64_t)us / 500000 : by_size;
+    seconds = seconds < TRANSCODE_DURATION_MAX_S ? seconds : TRANSCODE_DURATION_MAX_S;
+    return (unsigned)(600 + seconds);
+}
 
 enum rr_err transcode_sound_start(struct transcode_scheduler *plan, struct rr_fault *fault)
 {
@@ -23,7 +36,7 @@ enum rr_err transcode_sound_start(struct transcode_scheduler *plan, struct rr_fa
         int fds[3] = {job->source_fd, plan->sound_fds[0], plan->sound_fds[1]};
         ask->plan = job->plan;
         transcode_encode_message(&message, TRANSCODE_AUDIO, audio, ask);
-        err = transcode_worker_ask(&plan->sound, &message, fds, 3, AUDIO_SECONDS, fault);
+        err = transcode_worker_ask(&plan->sound, &message, fds, 3, patience(job), fault);
         plan->sound_on = err == RR_OK;
     }
     rr_free(ask);
@@ -101,11 +114,10 @@ enum rr_err transcode_sound_failed(struct transcode_scheduler *plan, enum rr_err
 {
     transcode_worker_stop(&plan->sound);
     plan->sound_on = false;
-    if (transcode_again(err) && !plan->sound_again) {
-        plan->sound_again = true;
+    if (transcode_again(err, &plan->sound_deaths)) {
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
         return transcode_sound_start(plan, fault);
     }
-    return transcode_place(fault, transcode_again(err) ? RR_ERR_DAMAGED : err,
+    return transcode_place(fault, transcode_died(err) ? RR_ERR_DAMAGED : err,
                            "the sound of the input failed");
 }

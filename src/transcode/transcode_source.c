@@ -41,6 +41,7 @@ enum rr_err transcode_source_start(struct transcode_scheduler *plan, uint32_t fr
     struct transcode_source *ask = rr_alloc(sizeof *ask);
     struct rr_buf message = {0};
     ask->plan = job->plan;
+    ask->work_max = job->options.work_max;
     /* Only a GOP that was told can be named to start at: the last one before, when this one was
      * not. */
     if (from > 0 && (from >= job->gop_count || !job->gops[from].known)) {
@@ -179,6 +180,7 @@ static enum rr_err take_gop(struct transcode_scheduler *plan, struct rr_fault *f
     }
     plan->granted = TRANSCODE_NO_TASK;
     plan->next_gop++;
+    plan->source_deaths = 0;
     return err;
 }
 
@@ -242,11 +244,10 @@ enum rr_err transcode_source_failed(struct transcode_scheduler *plan, enum rr_er
         }
     }
     plan->granted = TRANSCODE_NO_TASK;
-    if (transcode_again(err) && !plan->source_again) {
-        plan->source_again = true;
+    if (transcode_again(err, &plan->source_deaths)) {
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
         return transcode_source_start(plan, from, fault);
     }
-    return transcode_place(fault, transcode_again(err) ? RR_ERR_DAMAGED : err,
+    return transcode_place(fault, transcode_died(err) ? RR_ERR_DAMAGED : err,
                            "decoding the input failed at GOP %u", (unsigned)from);
 }

@@ -150,8 +150,8 @@ static enum rr_err check_hello(const struct transcode_hello *hello, struct rr_fa
     return RR_OK;
 }
 
-enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *program,
-                                   bool threads, struct rr_fault *fault)
+static enum rr_err start_once(struct transcode_worker *worker, const char *program, bool threads,
+                              struct rr_fault *fault)
 {
     int pair[2];
     bool namespaces = false;
@@ -179,10 +179,26 @@ enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *
     if (err == RR_OK) {
         err = check_hello(&hello, fault);
     } else if (err == RR_ERR_UNREACHABLE) {
+        int ended = worker->ended;
         err = rr_fail(fault, RR_ERR_STATE, "the worker %.200s ended before it was ready", program);
+        worker->ended = ended;
+        return err;
     }
     if (err != RR_OK) {
         transcode_worker_stop(worker);
+    }
+    return err;
+}
+
+enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *program,
+                                   bool threads, struct rr_fault *fault)
+{
+    enum rr_err err = RR_OK;
+    for (unsigned i = 0; i < TRANSCODE_DEATHS_MAX; i++) {
+        err = start_once(worker, program, threads, fault);
+        if (err != RR_ERR_STATE || !WIFSIGNALED(worker->ended)) {
+            break; /* it runs, or a next one would end the same way */
+        }
     }
     return err;
 }
@@ -212,7 +228,7 @@ static enum rr_err bury(struct transcode_worker *worker, struct rr_fault *fault)
     worker->pid = 0;
     close(worker->socket);
     rr_buf_clear(&worker->message);
-    *worker = (struct transcode_worker){.socket = -1};
+    *worker = (struct transcode_worker){.socket = -1, .ended = status};
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
         return rr_fail(fault, RR_ERR_UNREACHABLE,
                        "the worker tried what its sandbox forbids and was killed");

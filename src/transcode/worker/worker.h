@@ -37,16 +37,31 @@ void worker_lock_down(struct transcode_hello *hello, uint64_t address_bytes, boo
 int worker_self_test(const char *what);
 
 /* ---- input ---- */
+/* A stream's place on the file's clock, which may be set anew on the way. */
+struct worker_clock {
+    bool running;
+    uint8_t epoch;
+    int64_t at_us; /* of its last packet, as stamped */
+};
+#define WORKER_EPOCHS_MAX 64
 struct worker_input {
     int fd;
     int64_t offset, size;
     AVIOContext *io;
     AVFormatContext *format;
     int video, audio; /* stream numbers, -1: none */
+    struct worker_clock clocks[TRANSCODE_STREAMS_MAX];
+    int64_t shift_us[WORKER_EPOCHS_MAX]; /* what an epoch's stamps are moved by */
+    uint8_t epoch;                       /* the newest */
+    int64_t end_us;                      /* where all that was read ends, moved */
 };
 /* Opens the container on fd (borrowed) behind whitelists and limits. */
 enum rr_err worker_input_open(struct worker_input *input, int fd, struct rr_fault *fault);
 void worker_input_close(struct worker_input *input);
+/* av_read_frame on one time line: where the clock was set anew (files joined end to end, a
+ * sender's restart) the stamps go on where they were. Depends on the packets before it alone, so
+ * every pass over a file sees the same. */
+int worker_input_read(struct worker_input *input, AVPacket *packet);
 /* Opens a decoder of a stream, one thread. */
 enum rr_err worker_decoder_open(AVCodecContext **out, const AVStream *stream,
                                 struct rr_fault *fault);

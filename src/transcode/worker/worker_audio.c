@@ -12,10 +12,9 @@
 #include <libswresample/swresample.h>
 #include <string.h>
 
-#define JUMP_MS   100       /* smaller steps of time stamps are rounding, not gaps */
-#define GAP_MAX_S 600       /* a longer gap is a broken time stamp */
-#define PIECE     4096      /* samples of silence at a time */
-#define PIECE_MAX (1 << 22) /* samples of one packet; FLAC's largest is 65535 */
+#define JUMP_MS   100  /* smaller steps of time stamps are rounding, not gaps */
+#define GAP_MAX_S 600  /* a longer gap is a broken time stamp */
+#define PIECE     4096 /* samples of silence at a time */
 
 struct sound {
     const struct transcode_plan *plan;
@@ -171,6 +170,10 @@ static enum rr_err put(struct sound *sound, int samples, struct rr_fault *fault)
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for sound");
     }
     sound->written += samples - skip;
+    if (!worker_follow_on() && sound->written > (int64_t)TRANSCODE_DURATION_MAX_S * sound->encoder->sample_rate) {
+        return rr_fail(fault, RR_ERR_LIMIT, "more than %d s of sound, the limit of one job",
+                       TRANSCODE_DURATION_MAX_S);
+    }
     return encode_ready(sound, false, fault);
 }
 
@@ -179,7 +182,7 @@ static enum rr_err make_piece(struct sound *sound, int samples, struct rr_fault 
     if (samples <= sound->piece_room) {
         return RR_OK;
     }
-    if (samples > PIECE_MAX) {
+    if (samples > TRANSCODE_SAMPLES_MAX) {
         return rr_fail(fault, RR_ERR_LIMIT, "a packet of %d samples of sound", samples);
     }
     av_frame_unref(sound->piece);
@@ -297,7 +300,7 @@ static enum rr_err decode(struct sound *sound, const AVPacket *packet, struct rr
 static enum rr_err read_all(struct sound *sound, struct rr_fault *fault)
 {
     enum rr_err err = RR_OK;
-    while (err == RR_OK && av_read_frame(sound->input.format, sound->packet) >= 0) {
+    while (err == RR_OK && worker_input_read(&sound->input, sound->packet) >= 0) {
         if (sound->packet->stream_index == sound->plan->audio_stream) {
             hash_packet(sound, sound->packet);
             err = decode(sound, sound->packet, fault);

@@ -83,7 +83,7 @@ static enum rr_err open_format(struct worker_input *input, struct rr_fault *faul
     input->format->format_whitelist = av_strdup(formats);
     input->format->codec_whitelist = av_strdup(codecs);
     input->format->protocol_whitelist = av_strdup("none");
-    input->format->max_streams = TRANSCODE_STREAMS_MAX;
+    input->format->max_streams = 16 * TRANSCODE_STREAMS_MAX; /* check_limits has the sentence */
     worker_follow_limits(input->format);
     input->format->flags |= AVFMT_FLAG_CUSTOM_IO;
     int rc = avformat_open_input(&input->format, "", NULL, NULL);
@@ -134,7 +134,8 @@ static enum rr_err check_limits(const struct worker_input *input, struct rr_faul
         return rr_fail(fault, RR_ERR_LIMIT, "%u streams; at most %d are taken", format->nb_streams,
                        TRANSCODE_STREAMS_MAX);
     }
-    if (format->duration != AV_NOPTS_VALUE &&
+    /* Where the clock may be set anew the container's word is the difference of two clocks. */
+    if (format->duration != AV_NOPTS_VALUE && (format->iformat->flags & AVFMT_TS_DISCONT) == 0 &&
         format->duration / AV_TIME_BASE > TRANSCODE_DURATION_MAX_S) {
         return rr_fail(fault, RR_ERR_LIMIT, "%lld s long; at most %d s are taken",
                        (long long)(format->duration / AV_TIME_BASE), TRANSCODE_DURATION_MAX_S);
@@ -188,6 +189,74 @@ enum rr_err worker_input_open(struct worker_input *input, int fd, struct rr_faul
     return err;
 }
 
+/* ---- clock
+ * ------------------------------------------------------------------------------------------------
+ */
+
+#define STAMP_MAX (INT64_C(1) << 58) /* beyond it no clock counts; sums stay within 64 bits */
+#define BACK_US   INT64_C(500000)    /* decoding time never runs back by more, but by a new clock */
+#define AHEAD_US  INT64_C(600000000) /* longer gaps are a new clock; as for sound */
+#define AHEAD_S   TRANSCODE_DURATION_MAX_S
+#define SHORT_US  INT64_C(40000)
+#define US_MAX    (INT64_C(1) << 56)
+
+static int64_t sane(int64_t stamp)
+{
+    return stamp > STAMP_MAX || stamp < -STAMP_MAX ? AV_NOPTS_VALUE : stamp;
+}
+
+/* True when this packet's clock is not that of the stream's packet before. */
+static bool set_anew(const struct worker_input *input, const struct worker_clock *clock,
+                     int64_t at_us)
+{
+    bool may = (input->format->iformat->flags & AVFMT_TS_DISCONT) != 0;
+    int64_t ahead = may ? AHEAD_US : AHEAD_S * INT64_C(1000000);
+    return clock->running &&
+           ((may && at_us < clock->at_us - BACK_US) || at_us > clock->at_us + ahead);
+}
+
+static void straighten(struct worker_input *input, AVPacket *packet)
+{
+    const AVStream *stream = input->format->streams[packet->stream_index];
+    struct worker_clock *clock = &input->clocks[packet->stream_index];
+    packet->pts = sane(packet->pts);
+    packet->dts = sane(packet->dts);
+    int64_t stamp = packet->dts != AV_NOPTS_VALUE ? packet->dts : packet->pts;
+    int64_t at_us =
+        stamp != AV_NOPTS_VALUE ? av_rescale_q(stamp, stream->time_base, AV_TIME_BASE_Q) : 0;
+    if (stamp == AV_NOPTS_VALUE || at_us > US_MAX || at_us < -US_MAX) {
+        packet->pts = packet->dts = AV_NOPTS_VALUE;
+        return;
+    }
+    if (set_anew(input, clock, at_us) && clock->epoch + 1 < WORKER_EPOCHS_MAX) {
+        /* The first stream that comes there says how far its epoch is moved, the others follow:
+         * so they stay together. */
+        clock->epoch++;
+        if (clock->epoch > input->epoch) {
+            input->epoch = clock->epoch;
+            input->shift_us[input->epoch] = input->end_us - at_us;
+        }
+    }
+    clock->running = true;
+    clock->at_us = at_us;
+    int64_t shift_us = input->shift_us[clock->epoch];
+    int64_t length = av_rescale_q(packet->duration, stream->time_base, AV_TIME_BASE_Q);
+    int64_t end_us = at_us + shift_us + (length > 0 && length < AHEAD_US ? length : SHORT_US);
+    input->end_us = end_us > input->end_us ? end_us : input->end_us;
+    int64_t shift = av_rescale_q(shift_us, AV_TIME_BASE_Q, stream->time_base);
+    packet->pts += packet->pts != AV_NOPTS_VALUE ? shift : 0;
+    packet->dts += packet->dts != AV_NOPTS_VALUE ? shift : 0;
+}
+
+int worker_input_read(struct worker_input *input, AVPacket *packet)
+{
+    int rc = av_read_frame(input->format, packet);
+    if (rc >= 0 && packet->stream_index < TRANSCODE_STREAMS_MAX) {
+        straighten(input, packet);
+    }
+    return rc;
+}
+
 void worker_input_close(struct worker_input *input)
 {
     avformat_close_input(&input->format);
@@ -226,6 +295,7 @@ enum rr_err worker_decoder_open(AVCodecContext **out, const AVStream *stream,
     decoder->pkt_timebase = stream->time_base;
     decoder->flags |= AV_CODEC_FLAG_BITEXACT;
     decoder->max_pixels = TRANSCODE_PIXELS_MAX;
+    decoder->max_samples = TRANSCODE_SAMPLES_MAX;
     if (rc >= 0) {
         rc = avcodec_open2(decoder, codec, NULL);
     }

@@ -45,7 +45,7 @@ static void look(struct looker *looker)
     for (int i = 0; i < LOOK_PACKETS && bytes < LOOK_BYTES; i++) {
         bool done = (looker->video == NULL || looker->picture != NULL) &&
                     (looker->audio == NULL || looker->sound != NULL);
-        if (done || av_read_frame(looker->input.format, looker->packet) < 0) {
+        if (done || worker_input_read(&looker->input, looker->packet) < 0) {
             break;
         }
         bytes += looker->packet->size;
@@ -218,7 +218,8 @@ static void fill_container(struct transcode_facts *facts, const struct looker *l
     shown->fps_den = 1;
     for (unsigned i = 0; i < format->nb_streams; i++) {
         const AVStream *stream = format->streams[i];
-        shown->video_count += stream->codecpar->codec_type == AVMEDIA_TYPE_VIDEO;
+        shown->video_count += stream->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
+                              (stream->disposition & AV_DISPOSITION_ATTACHED_PIC) == 0;
         shown->subtitle_count += stream->codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE;
         if (stream->codecpar->codec_type == AVMEDIA_TYPE_AUDIO) {
             fill_audio(shown, stream);

@@ -151,6 +151,9 @@ void worker_lock_down(struct transcode_hello *hello, uint64_t address_bytes, boo
     if (address_bytes > 0) {
         limit(RLIMIT_AS, address_bytes);
     }
+    if (address_bytes > 0 && !threads) {
+        limit(RLIMIT_DATA, address_bytes / 3); /* its own memory; pictures are shared files */
+    }
 #else
     (void)address_bytes;
 #endif

@@ -49,6 +49,8 @@ struct source {
     struct room kept[ROOMS_MAX];
     uint64_t gops_opened;
     int64_t last_pts, last_duration;
+    uint32_t lost; /* packets that gave no picture but an error, not told yet */
+    uint64_t work; /* pixels decoded */
     struct transcode_end end;
     bool done;
 };
@@ -230,12 +232,23 @@ static void forget_notes(struct source *source)
     source->ask.first_packet = source->gop.first;
 }
 
+static void tell_lost(struct source *source)
+{
+    struct transcode_gop *gop = &source->gop;
+    uint32_t room = TRANSCODE_FRAMES_MAX - gop->concealed;
+    uint32_t now = source->lost < room ? source->lost : room;
+    gop->concealed += now;
+    source->end.concealed += now;
+    source->lost = 0;
+}
+
 static void close_gop(struct source *source, int64_t end)
 {
     struct rr_buf message = {0};
     struct transcode_gop *gop = &source->gop;
     gop->end = end;
     gop->first = lead_in(source);
+    tell_lost(source);
     gop->unclean = source->bad_from <= gop->last;
     if (gop->first < source->ask.first_packet) {
         gop->first = source->ask.first_packet;
@@ -326,7 +339,7 @@ static enum rr_err add_frame(struct source *source, uint32_t packet, int64_t pts
     gop->pts[gop->count++] = pts;
     gop->last = packet > gop->last ? packet : gop->last;
     source->lowest = packet < source->lowest ? packet : source->lowest;
-    gop->concealed += damaged ? 1 : 0;
+    gop->concealed += damaged && gop->concealed < TRANSCODE_FRAMES_MAX ? 1 : 0;
     source->end.frames++;
     source->end.concealed += damaged ? 1 : 0;
     worker_live_picture(source->worker, gop);
@@ -347,6 +360,30 @@ static int64_t frame_duration(const struct source *source)
     return ticks > 0 ? ticks : 1;
 }
 
+/* Work is bounded while it runs too: few bytes can hold many pictures, and what a container says
+ * of itself is only its word. */
+static enum rr_err check_work(struct source *source, int64_t pts, struct rr_fault *fault)
+{
+    const struct transcode_plan *plan = &source->ask.plan;
+    uint64_t most = source->ask.work_max != 0 ? source->ask.work_max : TRANSCODE_WORK_MAX;
+    if (worker_follow_on()) {
+        return RR_OK; /* a live input may go on for ever; its owner ends it */
+    }
+    source->work += (uint64_t)source->frame->width * (uint64_t)source->frame->height;
+    if (source->work > most) {
+        return rr_fail(fault, RR_ERR_LIMIT,
+                       "the pictures up to GOP %u have more than %llu pixels in all, the limit of "
+                       "one job",
+                       (unsigned)transcode_cell(plan, pts), (unsigned long long)most);
+    }
+    if (transcode_rescale(pts - plan->first_pts, plan->tb_num, plan->tb_den) >
+        TRANSCODE_DURATION_MAX_S) {
+        return rr_fail(fault, RR_ERR_LIMIT, "more than %d s long, the limit of one job",
+                       TRANSCODE_DURATION_MAX_S);
+    }
+    return RR_OK;
+}
+
 static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
 {
     const AVFrame *frame = source->frame;
@@ -362,6 +399,10 @@ static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
         pts = source->flowing
                   ? source->last_pts + (pts == AV_NOPTS_VALUE ? source->last_duration : 1)
                   : source->ask.plan.first_pts;
+    }
+    enum rr_err err = check_work(source, pts, fault);
+    if (err != RR_OK) {
+        return err;
     }
     uint32_t cell = transcode_cell(&source->ask.plan, pts);
     /* Begun at the first packet, everything is judged as by the whole job, wanted or not. */
@@ -386,7 +427,7 @@ static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
         return rr_fail(fault, RR_ERR_NOTFOUND, "no picture of the source falls into GOP %u",
                        (unsigned)source->ask.first_cell);
     }
-    enum rr_err err = source->open ? RR_OK : open_gop(source, cell, fault);
+    err = source->open ? RR_OK : open_gop(source, cell, fault);
     return err != RR_OK ? err : add_frame(source, packet, pts, damaged, fault);
 }
 
@@ -397,6 +438,7 @@ static enum rr_err decode(struct source *source, const AVPacket *packet, struct 
     int rc = avcodec_send_packet(source->decoder, packet);
     if (rc < 0 && packet != NULL) {
         mark_bad(source, packets_seen(source) - 1);
+        source->lost += source->flowing ? 1 : 0;
     }
     while (err == RR_OK && !source->done &&
            (rc = avcodec_receive_frame(source->decoder, source->frame)) >= 0) {
@@ -417,7 +459,7 @@ static enum rr_err read_all(struct source *source, struct rr_fault *fault)
     enum rr_err err = RR_OK;
     uint32_t skipped = 0;
     while (err == RR_OK && !source->done &&
-           av_read_frame(source->input.format, source->packet) >= 0) {
+           worker_input_read(&source->input, source->packet) >= 0) {
         if (source->packet->stream_index != source->ask.plan.video_stream) {
             /* audio has a pass of its own */
         } else if (!worker_follow_on() && skipped < source->ask.first_packet) {
