@@ -127,9 +127,6 @@ static int best(const AVFormatContext *format, enum AVMediaType type)
 static enum rr_err check_limits(const struct worker_input *input, struct rr_fault *fault)
 {
     const AVFormatContext *format = input->format;
-    if (format->nb_streams == 0) {
-        return rr_fail(fault, RR_ERR_FORMAT, "the container holds no stream");
-    }
     if (format->nb_streams > TRANSCODE_STREAMS_MAX) {
         return rr_fail(fault, RR_ERR_LIMIT, "%u streams; at most %d are taken", format->nb_streams,
                        TRANSCODE_STREAMS_MAX);
@@ -162,6 +159,24 @@ static enum rr_err check_limits(const struct worker_input *input, struct rr_faul
     return RR_OK;
 }
 
+/* libavformat decodes a little of its own to learn what containers do not tell. */
+static enum rr_err look_at_streams(AVFormatContext *format, struct rr_fault *fault)
+{
+    unsigned count = format->nb_streams;
+    AVDictionary **options = av_calloc(count + 1, sizeof(AVDictionary *));
+    for (unsigned i = 0; options != NULL && i < count; i++) {
+        av_dict_set_int(&options[i], "max_pixels", TRANSCODE_PIXELS_MAX, 0);
+        av_dict_set_int(&options[i], "max_samples", TRANSCODE_SAMPLES_MAX, 0);
+        av_dict_set(&options[i], "threads", "1", 0);
+    }
+    int rc = options != NULL ? avformat_find_stream_info(format, options) : AVERROR(ENOMEM);
+    for (unsigned i = 0; options != NULL && i < count; i++) {
+        av_dict_free(&options[i]);
+    }
+    av_free(options);
+    return rc < 0 ? worker_fail_av(fault, rc, "the streams cannot be read") : RR_OK;
+}
+
 enum rr_err worker_input_open(struct worker_input *input, int fd, struct rr_fault *fault)
 {
     struct stat facts;
@@ -175,13 +190,18 @@ enum rr_err worker_input_open(struct worker_input *input, int fd, struct rr_faul
     input->size = facts.st_size;
     enum rr_err err = open_format(input, fault);
     if (err == RR_OK) {
-        int rc = avformat_find_stream_info(input->format, NULL);
-        err = rc < 0 ? worker_fail_av(fault, rc, "the streams cannot be read") : RR_OK;
+        input->video = best(input->format, AVMEDIA_TYPE_VIDEO);
+        err = check_limits(input, fault); /* before anything is decoded, and again after */
+    }
+    if (err == RR_OK) {
+        err = look_at_streams(input->format, fault);
     }
     if (err == RR_OK) {
         input->video = best(input->format, AVMEDIA_TYPE_VIDEO);
         input->audio = best(input->format, AVMEDIA_TYPE_AUDIO);
-        err = check_limits(input, fault);
+        err = input->format->nb_streams > 0
+                  ? check_limits(input, fault)
+                  : rr_fail(fault, RR_ERR_FORMAT, "the container holds no stream");
     }
     if (err != RR_OK) {
         worker_input_close(input);

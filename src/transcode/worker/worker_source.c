@@ -421,6 +421,7 @@ static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
     source->last_duration = frame_duration(source);
     source->done |= source->ask.end_cell != 0 && cell >= source->ask.end_cell;
     if (source->done || cell < source->ask.first_cell) {
+        source->lost = 0; /* of GOPs that others tell */
         return RR_OK;
     }
     if (source->ask.one != 0 && cell != source->ask.first_cell) {

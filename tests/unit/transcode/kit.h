@@ -100,6 +100,54 @@ static inline int kit_run(char **printed, const char *const argv[])
     return status;
 }
 
+/* One program with its arguments in one text, parted by single spaces. */
+static inline int kit_ffmpeg(const char *arguments)
+{
+    const char *argv[160] = {"ffmpeg", "-nostdin", "-v", "error", "-y", "-threads", "1"};
+    size_t count = 7;
+    char *words = rr_strdup(arguments), *rest = words, *printed = NULL;
+    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+        if (*word != 0 && count + 1 < RR_COUNT(argv)) {
+            argv[count++] = word;
+        }
+    }
+    int status = kit_run(&printed, argv);
+    if (status != 0 && strstr(printed, "Unknown encoder") == NULL) {
+        print_message("ffmpeg %s\n%s\n", arguments, printed);
+    }
+    rr_free(printed);
+    rr_free(words);
+    return status;
+}
+
+/* Runs "a | b" with %s replaced by the folder; false when an encoder is lacking here. */
+static inline bool kit_make(const char *text)
+{
+    struct rr_buf whole = {0};
+    for (const char *at = text; *at != 0; at++) {
+        if (at[0] == '%' && at[1] == 's') {
+            rr_buf_append(&whole, kit_folder, strlen(kit_folder));
+            at++;
+        } else {
+            rr_buf_append(&whole, at, 1);
+        }
+    }
+    rr_write_u8(&whole, 0);
+    bool good = true;
+    char *start = (char *)whole.ptr;
+    while (good && start != NULL) {
+        char *next = strstr(start, " | ");
+        if (next != NULL) {
+            *next = 0;
+            next += 3;
+        }
+        good = kit_ffmpeg(start) == 0;
+        start = next;
+    }
+    rr_buf_clear(&whole);
+    return good;
+}
+
 /* Skips a test when the machine lacks ffmpeg or ffprobe. */
 static inline void kit_need_ffmpeg(void)
 {
