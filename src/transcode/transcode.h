@@ -35,8 +35,7 @@ struct rr_transcode_options {
     uint32_t audio_bps;  /* 16000..512000, default 128000 */
     const char *preset;  /* ultrafast..veryslow, default "veryfast" (H.264) or "superfast" (HEVC);
                             numbers, slow to fast: 2..12, 10 (AV1), 0..8, 5 (VP9) */
-    uint64_t work_max;   /* pixels of all pictures that may be decoded; default: those of a day of
-                            2160p60 */
+    uint64_t work_max;   /* pixels to decode at most; default: a day of 2160p60 */
     unsigned workers;    /* encoders at a time, 1..256, default one per core */
     const char *worker_path; /* default: RR_WORKER of the environment, then reelrig-worker beside
                                 this program */

@@ -5,6 +5,7 @@
 #ifndef RR_TRANSCODE_PROTO_H
 #define RR_TRANSCODE_PROTO_H
 #include "transcode/transcode.h"
+#include "transcode/transcode_limits.h"
 
 #define TRANSCODE_PROTO_VERSION 3
 #define TRANSCODE_MESSAGE_MAX   65536
@@ -13,14 +14,6 @@
 #define TRANSCODE_FDS_MAX       8
 #define TRANSCODE_AUDIO_RUNG    255
 #define TRANSCODE_SOCKET_FD     3 /* where a worker finds its socket */
-/* Limits before decode (spec 20, 2). */
-#define TRANSCODE_SIDE_MAX       16384
-#define TRANSCODE_PIXELS_MAX     (UINT64_C(8192) * 4608)
-#define TRANSCODE_STREAMS_MAX    64
-#define TRANSCODE_DURATION_MAX_S 86400
-#define TRANSCODE_SAMPLES_MAX    (1 << 22) /* of one packet of sound */
-#define TRANSCODE_WORK_MAX                                                                         \
-    (UINT64_C(3840) * 2160 * 60 * 86400) /* pixels x frames: a day of 2160p60 */
 
 enum transcode_kind {
     TRANSCODE_HELLO = 1,

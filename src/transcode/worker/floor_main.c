@@ -123,7 +123,7 @@ static enum rr_err run_all(struct floor *run, int fd, struct rr_fault *fault)
     run->packet = av_packet_alloc();
     run->frame = av_frame_alloc();
     run->scale = worker_scale_new(&run->plan);
-    while (err == RR_OK && av_read_frame(run->input.format, run->packet) >= 0) {
+    while (err == RR_OK && worker_input_read(&run->input, run->packet) >= 0) {
         if (run->packet->stream_index == run->plan.video_stream) {
             err = decode(run, run->packet, fault);
         }

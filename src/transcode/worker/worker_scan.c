@@ -50,7 +50,7 @@ static enum rr_err run(struct scan *scan, struct worker *worker, int source_fd, 
     if (err == RR_OK && scan->packet == NULL) {
         err = rr_fail(fault, RR_ERR_MEMORY, "no memory for packets");
     }
-    while (err == RR_OK && av_read_frame(scan->input.format, scan->packet) >= 0) {
+    while (err == RR_OK && worker_input_read(&scan->input, scan->packet) >= 0) {
         if (scan->packet->stream_index == stream) {
             err = note(scan, fault);
         }
