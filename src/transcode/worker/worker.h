@@ -4,8 +4,8 @@
  * only a broken socket ends the process. */
 #ifndef RR_WORKER_H
 #define RR_WORKER_H
-#include "transcode/transcode_rate.h"
 #include "transcode/transcode_live_proto.h"
+#include "transcode/transcode_rate.h"
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 

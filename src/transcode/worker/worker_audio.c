@@ -170,7 +170,8 @@ static enum rr_err put(struct sound *sound, int samples, struct rr_fault *fault)
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for sound");
     }
     sound->written += samples - skip;
-    if (!worker_follow_on() && sound->written > (int64_t)TRANSCODE_DURATION_MAX_S * sound->encoder->sample_rate) {
+    if (!worker_follow_on() &&
+        sound->written > (int64_t)TRANSCODE_DURATION_MAX_S * sound->encoder->sample_rate) {
         return rr_fail(fault, RR_ERR_LIMIT, "more than %d s of sound, the limit of one job",
                        TRANSCODE_DURATION_MAX_S);
     }
