@@ -211,42 +211,6 @@ static bool name_hevc(char *out, struct rr_slice extradata)
     return true;
 }
 
-static bool name_av1(char *out, const struct transcode_plan *plan, struct rr_slice extradata)
-{
-    /* The sequence header is the one OBU that an encoder tells beforehand. [AV1 5.3, 5.5] */
-    if (extradata.len < 4 || (extradata.ptr[0] & 0xf8) != 0x08 || (extradata.ptr[0] & 2) == 0 ||
-        (extradata.ptr[1] & 0x80) != 0) {
-        return false;
-    }
-    size_t head = (extradata.ptr[0] & 4) != 0 ? 3 : 2;
-    if (extradata.len < head + 3) {
-        return false;
-    }
-    const uint8_t *p = extradata.ptr + head;
-    unsigned profile = p[0] >> 5;
-    bool reduced = (p[0] & 0x08) != 0;
-    unsigned level, tier = 0;
-    if (reduced) {
-        level = (unsigned)(p[0] & 7) << 2 | p[1] >> 6;
-    } else {
-        /* timing_info_present, initial_display_delay_present, operating_points_cnt_minus_1 (5
-         * bits), operating_point_idc (12), seq_level_idx (5), seq_tier (1 above level 7); no timing
-         * info. */
-        uint64_t bits = 0;
-        if ((p[0] & 4) != 0 || extradata.len < head + 5) {
-            return false;
-        }
-        for (unsigned i = 0; i < 5; i++) {
-            bits = bits << 8 | p[i];
-        }
-        level = (unsigned)(bits >> 11 & 0x1f); /* bits 24 to 28 of 40 */
-        tier = level > 7 ? (unsigned)(bits >> 10 & 1) : 0;
-    }
-    snprintf(out, RR_NAME_MAX + 1, "av01.%u.%02u%c.%02u", profile, level, tier != 0 ? 'H' : 'M',
-             plan->ten_bit ? 10u : 8u);
-    return true;
-}
-
 /* Levels by pictures' samples and samples a second. [VP9 bitstream, annex A] */
 static unsigned level_vp9(const struct transcode_plan *plan, const struct transcode_rung *rung)
 {
@@ -290,7 +254,7 @@ enum rr_err transcode_codec_name(char out[static RR_NAME_MAX + 1],
         named = name_hevc(out, extradata);
         break;
     case RR_CODEC_AV1:
-        named = name_av1(out, plan, extradata);
+        named = transcode_name_av1(out, extradata);
         break;
     case RR_CODEC_VP9:
         named = name_vp9(out, plan, &plan->rungs[rung]);

@@ -134,23 +134,38 @@ static enum rr_err add_segment(struct packer *packer, int fd, uint64_t start, ui
     return RR_OK;
 }
 
-/* Peak over segments of at least half the usual length (a short last one says little), mean over
- * all. */
-static void fill_rates(const struct transcode_job *job, struct rr_transcode_rendition *to)
+static uint64_t target_ticks(const struct rr_transcode_rendition *to)
 {
-    uint64_t bytes = 0, ticks = 0;
+    uint64_t longest = 1;
+    for (uint32_t i = 0; i < to->segment_count; i++) {
+        longest = to->segments[i].duration > longest ? to->segments[i].duration : longest;
+    }
+    uint64_t second = to->info.timescale;
+    return (longest + second - 1) / second * second;
+}
+
+/* Mean over all, and the peak as HLS means it: over any run of segments that lasts 0.5 to 1.5
+ * target durations [RFC 8216, 4.1]. A short last segment alone says little. */
+static void fill_rates(struct rr_transcode_rendition *to)
+{
+    uint64_t bytes = 0, ticks = 0, target = target_ticks(to);
     double peak = 0;
     for (uint32_t i = 0; i < to->segment_count; i++) {
-        const struct rr_transcode_segment *segment = &to->segments[i];
-        double bps = (double)segment->bytes * 8 * to->info.timescale / segment->duration;
-        bool usual =
-            (uint64_t)segment->duration * 2000 >= (uint64_t)job->plan.gop_ms * to->info.timescale;
-        bytes += segment->bytes;
-        ticks += segment->duration;
-        peak = (usual || to->segment_count == 1) && bps > peak ? bps : peak;
+        uint64_t run_bytes = 0, run_ticks = 0;
+        bytes += to->segments[i].bytes;
+        ticks += to->segments[i].duration;
+        for (uint32_t j = i; j < to->segment_count; j++) {
+            run_bytes += to->segments[j].bytes;
+            run_ticks += to->segments[j].duration;
+            if (2 * run_ticks > 3 * target) {
+                break;
+            }
+            double bps = (double)run_bytes * 8 * to->info.timescale / (double)run_ticks;
+            peak = 2 * run_ticks >= target && bps > peak ? bps : peak;
+        }
     }
-    double mean = (double)bytes * 8 * to->info.timescale / (double)ticks;
-    peak = peak < mean ? mean : peak;
+    double mean = (double)bytes * 8 * to->info.timescale / (double)ticks + 0.999; /* upwards */
+    peak = peak + 0.999 < mean ? mean : peak + 0.999;
     to->info.mean_bps = (uint32_t)(mean > UINT32_MAX ? UINT32_MAX : mean);
     to->info.peak_bps = (uint32_t)(peak > UINT32_MAX ? UINT32_MAX : peak);
 }
@@ -479,14 +494,14 @@ enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_re
         packer.to = &result.renditions[result.rendition_count++];
         err = pack_video(&packer, rung, fault);
         if (err == RR_OK) {
-            fill_rates(job, packer.to);
+            fill_rates(packer.to);
         }
     }
     if (err == RR_OK && job->plan.audio_stream >= 0) {
         packer.to = &result.renditions[result.rendition_count++];
         err = pack_audio(&packer, fault);
         if (err == RR_OK) {
-            fill_rates(job, packer.to);
+            fill_rates(packer.to);
         }
     }
     if (err == RR_OK) {

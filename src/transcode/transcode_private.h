@@ -92,6 +92,7 @@ enum rr_err transcode_codec_shape(const struct transcode_plan *plan,
                                   struct rr_fault *fault) RR_MUST_USE;
 /* The encoder runs threads of its own whatever it is told, so its worker must be let. */
 bool transcode_codec_threads(const struct transcode_plan *plan);
+bool transcode_name_av1(char out[static RR_NAME_MAX + 1], struct rr_slice extradata) RR_MUST_USE;
 /* RFC 6381 name of a rung; extradata as the encoder gave it. */
 enum rr_err transcode_codec_name(char out[static RR_NAME_MAX + 1],
                                  const struct transcode_plan *plan, unsigned rung,
