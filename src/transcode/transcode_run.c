@@ -108,6 +108,14 @@ enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
     fault = fault != NULL ? fault : &own; /* its text is carried from place to place below */
     RR_CHECK(options->job_folder != NULL);
     enum rr_err err = transcode_prepare(job, source_fd, options, cancel, fault);
+    if (err == RR_OK && job->plan.codec == RR_CODEC_H264 && job->plan.ten_bit != 0) {
+        rr_log(RR_LOG_WARN, "transcode",
+               "the source has 10 bits%s, and so will its H.264 (High 10), which few players show; "
+               "take codec hevc, av1 or vp9, or tone mapping for SDR",
+               job->plan.transfer == TRANSCODE_PQ || job->plan.transfer == TRANSCODE_HLG
+                   ? " and HDR"
+                   : "");
+    }
     job->progress = progress;
     job->progress_ctx = ctx;
     err = err != RR_OK
