@@ -105,6 +105,34 @@ static bool read_number(const char *text, uint64_t max, uint64_t *out)
     return text[0] != '\0';
 }
 
+/* The options about tracks, as given. */
+struct track_words {
+    const char *video, *audio, *subtitles, *codec, *channels;
+};
+
+static enum rr_err read_tracks(struct rr_transcode_options *job, const struct track_words *words,
+                               struct rr_fault *fault)
+{
+    uint64_t video = 0;
+    bool keep = strcmp(words->channels, "keep") == 0;
+    if (!read_number(words->video, 64, &video)) {
+        return rr_fail(fault, RR_ERR_USAGE, "video \"%.32s\": a number from 1 on was expected",
+                       words->video);
+    }
+    if (!rr_audio_codec_parse(&job->audio_codec, words->codec)) {
+        return rr_fail(fault, RR_ERR_USAGE, "audio codec \"%.32s\": aac and opus are known",
+                       words->codec);
+    }
+    if (!keep && strcmp(words->channels, "stereo") != 0) {
+        return rr_fail(fault, RR_ERR_USAGE, "channels \"%.32s\": stereo and keep are known",
+                       words->channels);
+    }
+    job->video = (uint8_t)video;
+    job->keep_channels = keep;
+    enum rr_err err = rr_tracks_parse(&job->audio, words->audio, fault);
+    return err != RR_OK ? err : rr_tracks_parse(&job->subtitles, words->subtitles, fault);
+}
+
 int cli_transcode(int argc, char **argv)
 {
     const char *in = NULL, *folder = NULL, *ladder = NULL, *preset = NULL;
@@ -114,15 +142,28 @@ int cli_transcode(int argc, char **argv)
     struct cli_fleet_words rigs = {0};
     struct cli_fleet fleet = {0};
     size_t count;
-    const struct cli_option options[] = {
-        {"o", &folder, NULL},          {"ladder", &ladder, NULL},
-        {"preset", &preset, NULL},     {"gop-ms", &gop_ms, NULL},
-        {"crf", &crf, NULL},           {"audio-kbps", &audio_kbps, NULL},
-        {"workers", &workers, NULL},   {"json", NULL, &json},
-        {"codec", &codec, NULL},       {"kbps", &kbps, NULL},
-        {"max-kbps", &max_kbps, NULL}, {"tone-map", NULL, &tone_map},
-        {"nats", &rigs.nats, NULL},    {"nats-auth", &rigs.auth, NULL},
-        {"nats-ca", &rigs.ca, NULL},   {"shards", &rigs.shards, NULL}};
+    struct track_words tracks = {"0", "all", "all", "aac", "stereo"};
+    const struct cli_option options[] = {{"o", &folder, NULL},
+                                         {"ladder", &ladder, NULL},
+                                         {"preset", &preset, NULL},
+                                         {"gop-ms", &gop_ms, NULL},
+                                         {"crf", &crf, NULL},
+                                         {"audio-kbps", &audio_kbps, NULL},
+                                         {"workers", &workers, NULL},
+                                         {"json", NULL, &json},
+                                         {"codec", &codec, NULL},
+                                         {"kbps", &kbps, NULL},
+                                         {"max-kbps", &max_kbps, NULL},
+                                         {"tone-map", NULL, &tone_map},
+                                         {"nats", &rigs.nats, NULL},
+                                         {"nats-auth", &rigs.auth, NULL},
+                                         {"nats-ca", &rigs.ca, NULL},
+                                         {"shards", &rigs.shards, NULL},
+                                         {"video", &tracks.video, NULL},
+                                         {"audio", &tracks.audio, NULL},
+                                         {"subtitles", &tracks.subtitles, NULL},
+                                         {"audio-codec", &tracks.codec, NULL},
+                                         {"channels", &tracks.channels, NULL}};
     uint64_t gop_value, crf_value, audio_value, workers_value;
     if (!cli_options(argc, argv, options, RR_COUNT(options), &in, 1, &count) || count != 1 ||
         folder == NULL || !read_number(gop_ms, 10000, &gop_value) ||
@@ -146,6 +187,9 @@ int cli_transcode(int argc, char **argv)
                           ? RR_OK
                           : rr_fail(&fault, RR_ERR_USAGE,
                                     "codec \"%.32s\": h264, hevc, av1 and vp9 are known", codec);
+    if (err == RR_OK) {
+        err = read_tracks(&job, &tracks, &fault);
+    }
     if (err == RR_OK && ladder != NULL) {
         err = rr_ladder_read(&job.ladder, ladder, &fault);
     }

@@ -36,6 +36,8 @@ const struct cli_verb cli_verbs[] = {
      "[--tone-map] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset "
      "P] "
      "[--workers N] [--nats URL,URL [--nats-auth FILE] [--nats-ca FILE]|--shards N] "
+     "[--video N] [--audio all|none|1,2] [--subtitles all|none|1,2] "
+     "[--audio-codec aac|opus] [--channels stereo|keep] "
      "[--json]",
      "an HLS ladder in a folder, without a rig", cli_transcode},
     {"compare", "A B [--json]", "PSNR and SSIM of video B against A; B may be a ladder's folder",

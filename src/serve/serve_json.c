@@ -104,7 +104,8 @@ static json_t *rendition_json(const struct rr_rendition *rendition, bool segment
     json_t *json = json_object();
     bool video = rendition->kind == RR_RENDITION_VIDEO;
     set(json, "name", json_string(rendition->name));
-    set(json, "kind", json_string(video ? "video" : "audio"));
+    bool subtitle = rendition->kind == RR_RENDITION_SUBTITLE;
+    set(json, "kind", json_string(video ? "video" : subtitle ? "subtitle" : "audio"));
     set(json, "codecs", json_string(rendition->codecs));
     if (video) {
         set(json, "width", number(rendition->width));
@@ -112,6 +113,13 @@ static json_t *rendition_json(const struct rr_rendition *rendition, bool segment
         set(json, "fps_num", number(rendition->fps_num));
         set(json, "fps_den", number(rendition->fps_den));
     } else {
+        set(json, "language", json_string(rendition->language));
+        set(json, "label", json_string(rendition->label));
+        set(json, "default", json_boolean((rendition->flags & RR_RENDITION_DEFAULT) != 0));
+    }
+    if (subtitle) {
+        set(json, "forced", json_boolean((rendition->flags & RR_RENDITION_FORCED) != 0));
+    } else if (!video) {
         set(json, "channels", number(rendition->channels));
         set(json, "sample_rate", number(rendition->sample_rate));
     }

@@ -55,11 +55,14 @@ static void reply_manifest(struct serve_request *request)
 static void segment_entity(const struct serve_request *request, struct serve_entity *out)
 {
     const struct rr_manifest *manifest = &request->resource->manifest;
-    bool audio = manifest->renditions[request->ref.rendition].kind == RR_RENDITION_AUDIO;
+    enum rr_rendition_kind kind = manifest->renditions[request->ref.rendition].kind;
+    bool segment = request->ref.kind == RR_HLS_SEGMENT;
+    bool text = kind == RR_RENDITION_SUBTITLE;
     *out = (struct serve_entity){
-        .type = request->ref.kind == RR_HLS_SEGMENT ? "video/iso.segment"
-                : audio                             ? "audio/mp4"
-                                                    : "video/mp4",
+        .type = text      ? (segment ? "text/vtt; charset=utf-8" : "application/ttml+xml")
+                : segment ? "video/iso.segment"
+                : kind == RR_RENDITION_AUDIO ? "audio/mp4"
+                                             : "video/mp4",
         .cache = is_paid(request) ? "private, no-store" : "public, max-age=31536000, immutable",
         .modified_ms = manifest->created_ms,
         .size = request->asked->bytes,

@@ -4,12 +4,13 @@
  * do that, and their answers are distrusted. */
 #ifndef RR_TRANSCODE_H
 #define RR_TRANSCODE_H
+#include "transcode/transcode_facts.h"
 #include "transcode/transcode_ladder.h"
 #include <stdatomic.h>
 
 /* ---- what a job is told
  * -------------------------------------------------------------------------- */
-/* What the pictures are coded in; sound is AAC. */
+/* What the pictures are coded in. */
 enum rr_codec { RR_CODEC_H264, RR_CODEC_HEVC, RR_CODEC_AV1, RR_CODEC_VP9 };
 /* "h264", "hevc", "av1", "vp9"; false for other texts. Any thread. */
 bool rr_codec_parse(enum rr_codec *out, const char *text) RR_MUST_USE;
@@ -32,11 +33,17 @@ struct rr_transcode_options {
     enum rr_codec codec; /* default H.264 */
     uint16_t crf;        /* 1..51, default 23 (H.264) or 26 (HEVC); 1..63, 35 (AV1) or 32 (VP9) */
     bool tone_map;       /* PQ and HLG become SDR BT.709 in 8 bit; others stay */
-    uint32_t audio_bps;  /* 16000..512000, default 128000 */
-    const char *preset;  /* ultrafast..veryslow, default "veryfast" (H.264) or "superfast" (HEVC);
-                            numbers, slow to fast: 2..12, 10 (AV1), 0..8, 5 (VP9) */
-    uint64_t work_max;   /* pixels to decode at most; default: a day of 2160p60 */
-    unsigned workers;    /* encoders at a time, 1..256, default one per core */
+    uint32_t audio_bps;  /* of one or two channels; 5.1 gets three times as much; 16000..512000,
+                            default 128000 */
+    enum rr_audio_codec audio_codec; /* default AAC */
+    bool keep_channels; /* 5.1 and more stay 5.1, one stays one; else all sound becomes stereo */
+    uint8_t video;      /* number of the video stream, from 1 on; 0: the best */
+    bool one_rung;      /* only the highest rung of the ladder that fits */
+    struct rr_tracks audio, subtitles; /* default: all */
+    const char *preset; /* ultrafast..veryslow, default "veryfast" (H.264) or "superfast" (HEVC);
+                           numbers, slow to fast: 2..12, 10 (AV1), 0..8, 5 (VP9) */
+    uint64_t work_max;  /* pixels to decode at most; default: a day of 2160p60 */
+    unsigned workers;   /* encoders at a time, 1..256, default one per core */
     const char *worker_path; /* default: RR_WORKER of the environment, then reelrig-worker beside
                                 this program */
     const char
@@ -53,33 +60,6 @@ bool rr_transcode_profile(char out[static RR_NAME_MAX + 1], enum rr_codec codec,
 bool rr_transcode_profile_read(enum rr_codec *codec, const char **preset,
                                const char *profile) RR_MUST_USE;
 
-/* ---- what a file holds
- * ----------------------------------------------------------------------------- */
-#define RR_TRANSCODE_TEXT_MAX  31
-#define RR_TRANSCODE_AUDIO_MAX 16
-struct rr_transcode_audio {
-    char codec[RR_TRANSCODE_TEXT_MAX + 1];
-    uint32_t channels, sample_rate;
-    int64_t start_us, duration_us; /* duration 0: not stated */
-};
-struct rr_transcode_facts {
-    char container[RR_TRANSCODE_TEXT_MAX + 1];
-    int64_t start_us, duration_us; /* duration 0: not stated */
-    bool has_video;
-    char video_codec[RR_TRANSCODE_TEXT_MAX + 1];
-    uint32_t width, height;    /* as coded, before rotation */
-    uint32_t sar_num, sar_den; /* 1:1 when not stated */
-    uint16_t rotation;         /* clockwise degrees: 0, 90, 180, 270 */
-    bool mirrored;
-    uint8_t bit_depth;
-    bool full_range;
-    uint8_t primaries, transfer, matrix; /* ITU-T H.273; 2 unspecified */
-    uint32_t fps_num, fps_den;           /* mean */
-    bool exact; /* its decoder is exact by standard: H.264, HEVC, VP9, AV1 */
-    struct rr_transcode_audio audio[RR_TRANSCODE_AUDIO_MAX];
-    uint32_t audio_count, video_count,
-        subtitle_count; /* audio beyond the array is counted, not shown */
-};
 /* Looks into the open file `source_fd` (seekable, borrowed, its offset untouched) in a worker.
  * Blocks up to a minute. Any thread; the thread must outlive the call's workers, which it does by
  * blocking. RR_ERR_FORMAT: not a video, cut short or empty; RR_ERR_UNSUPPORTED: a codec or
@@ -109,7 +89,7 @@ struct rr_transcode_progress {
     double percent; /* 0..100 */
     double fps;     /* frames of all renditions per second of this run */
     double eta_s;   /* 0: not known yet */
-    struct rr_transcode_rendition_progress renditions[RR_RUNGS_MAX + 1];
+    struct rr_transcode_rendition_progress renditions[RR_RENDITIONS_MAX];
     uint32_t rendition_count;
 };
 /* On the calling thread of rr_transcode_run, some times a second at most; must not block. */
@@ -124,17 +104,18 @@ struct rr_transcode_segment {
 };
 struct rr_transcode_rendition {
     struct rr_rendition info; /* filled but for init, segments, segment_count, which stay zero */
-    char *init_path;          /* owned */
+    char *init_path;          /* owned; of subtitles the whole track */
     uint64_t init_bytes;
     struct rr_transcode_segment *segments; /* owned */
     uint32_t segment_count;
-    uint64_t frames_out; /* pictures; for audio AAC frames */
+    uint64_t frames_out; /* pictures; for audio coded frames, for subtitles cues */
 };
 struct rr_transcode_result {
     struct rr_transcode_facts facts;
-    struct rr_transcode_rendition *renditions; /* owned; video highest first, then audio */
+    struct rr_transcode_rendition *renditions; /* owned; video highest first, audio, subtitles */
     uint32_t rendition_count;
-    struct rr_pot_leaf *leaves; /* owned; by rendition, then GOP; the whole audio is one leaf */
+    struct rr_pot_leaf *leaves; /* owned; by rendition, then GOP; a track of sound or text is
+                                   one leaf */
     uint32_t leaf_count;
     uint64_t frames_in;    /* pictures that the source shows */
     uint32_t gops;         /* output GOPs of each video rendition; audio only: 1 */
@@ -209,11 +190,11 @@ enum rr_err rr_transcode_open_video(int *out, const char *path, struct rr_fault 
 /* ---- standalone
  * -------------------------------------------------------------------------------------------- */
 /* Transcodes the file at in_path into folder: master.m3u8, manifest.mpd, NAME/index.m3u8,
- * NAME/init.mp4, NAME/seg_00000.m4s ... The job runs in folder/.job (options->job_folder is not
- * used), which is left there to go on from when this fails, and removed at the end. master.m3u8
- * comes last: a folder without it is not whole. A folder that holds another ladder is
- * RR_ERR_EXISTS. out may be NULL; its paths are those of the finished files. Otherwise as
- * rr_transcode_run. */
+ * NAME/init.mp4, NAME/seg_00000.m4s ... (subtitles: NAME/all.ttml, NAME/seg_00000.vtt ...). The job
+ * runs in folder/.job (options->job_folder is not used), which is left there to go on from when
+ * this fails, and removed at the end. master.m3u8 comes last: a folder without it is not whole. A
+ * folder that holds another ladder is RR_ERR_EXISTS. out may be NULL; its paths are those of the
+ * finished files. Otherwise as rr_transcode_run. */
 enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *folder,
                                    const char *in_path, const struct rr_transcode_options *options,
                                    rr_transcode_progress_fn *progress, void *ctx,

@@ -107,13 +107,20 @@ static void show_progress(struct transcode_scheduler *plan)
         done += pixels * to->gops_done;
         all += pixels * to->gops;
     }
-    if (job->plan.audio_stream >= 0) {
+    unsigned tracks = job->plan.audio_count + job->plan.subtitle_count, tracks_done = 0;
+    for (unsigned i = 0; i < tracks; i++) {
         struct rr_transcode_rendition_progress *to = &shown.renditions[shown.rendition_count++];
-        transcode_rung_name(to->name, &job->plan, TRANSCODE_AUDIO_RUNG);
+        bool sound = i < job->plan.audio_count;
+        unsigned track = sound ? i : i - job->plan.audio_count;
+        transcode_rung_name(to->name, &job->plan,
+                            (sound ? TRANSCODE_AUDIO_RUNG : TRANSCODE_SUBTITLE_RUNG) + track);
         to->gops = 1;
-        to->gops_done = job->sound_done ? 1 : 0;
+        to->gops_done = (sound ? job->sounds[track].done : job->texts[track].done) ? 1 : 0;
+        tracks_done += to->gops_done;
     }
-    double part = all > 0 ? (double)done / (double)all : job->sound_done ? 1 : 0;
+    double part = all > 0      ? (double)done / (double)all
+                  : tracks > 0 ? (double)tracks_done / tracks
+                               : 0;
     shown.percent = part * 99; /* the rest is packing */
     shown.eta_s = part > 0.01 ? seconds * (1 - part) / part : 0;
     job->progress(job->progress_ctx, &shown);
@@ -124,7 +131,8 @@ static bool finished(const struct transcode_scheduler *plan)
     const struct transcode_job *job = plan->job;
     bool video = job->plan.video_stream < 0 ||
                  (job->source_done && transcode_job_missing(job) == job->gop_count);
-    return video && (job->plan.audio_stream < 0 || job->sound_done);
+    unsigned rung = 0;
+    return video && transcode_job_tracks_done(job, &rung);
 }
 
 /* Polls all workers once and serves those that are ready. */
@@ -185,10 +193,7 @@ static enum rr_err start_all(struct transcode_scheduler *plan, struct rr_fault *
         job->source_done = false;
         err = transcode_source_start(plan, transcode_job_missing(job), fault);
     }
-    if (err == RR_OK && job->plan.audio_stream >= 0 && !job->sound_done) {
-        err = transcode_sound_start(plan, fault);
-    }
-    return err;
+    return err != RR_OK ? err : transcode_sound_start(plan, fault);
 }
 
 static void clear_scheduler(struct transcode_scheduler *plan)

@@ -330,9 +330,25 @@ static void fill_video(struct transcode_plan *plan, const struct transcode_facts
     plan->fps_num = shown->fps_num;
     plan->fps_den = shown->fps_den;
     plan->rung_count = transcode_rungs_fit(plan->rungs, &options->ladder, shown);
+    plan->rung_count = options->one_rung ? 1 : plan->rung_count;
     transcode_rates_fit(plan, options->crf);
     if (options->tone_map) {
         transcode_tone_fit(plan);
+    }
+}
+
+/* Time 0 is where the first of all tracks begins; more than 10 s apart is a broken time stamp, then
+ * the picture. */
+static void move_origin(struct transcode_plan *plan, const struct transcode_facts *facts)
+{
+    int64_t reach = transcode_rescale(10, plan->tb_den, plan->tb_num), first = plan->origin;
+    for (unsigned i = 0; i < plan->audio_count; i++) {
+        const struct transcode_sound_place *place = transcode_sound_place(facts, plan, i);
+        int64_t sound = transcode_rescale(transcode_rescale(place->first_pts, place->tb_num, 1),
+                                          plan->tb_den, (int64_t)place->tb_den * plan->tb_num);
+        if (sound < plan->origin && sound > first - reach) {
+            plan->origin = sound;
+        }
     }
 }
 
@@ -340,11 +356,14 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
                                 const struct rr_transcode_options *options, struct rr_fault *fault)
 {
     struct transcode_plan plan = {.video_stream = facts->video_stream,
-                                  .audio_stream = facts->audio_stream,
                                   .gop_ms = options->gop_ms,
                                   .codec = (uint8_t)options->codec,
                                   .audio_bps = options->audio_bps};
     snprintf(plan.preset, sizeof plan.preset, "%s", options->preset);
+    enum rr_err err = transcode_tracks_fit(&plan, facts, options, fault);
+    if (err != RR_OK) {
+        return err;
+    }
     if (facts->video_stream >= 0) {
         const struct rr_transcode_facts *shown = &facts->shown;
         if (shown->width == 0 || shown->height == 0 || shown->sar_num == 0 || shown->sar_den == 0 ||
@@ -355,26 +374,19 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
                            (unsigned)shown->fps_num, (unsigned)shown->fps_den);
         }
         fill_video(&plan, facts, options);
-        enum rr_err err = transcode_codec_shape(&plan, fault);
+        err = transcode_codec_shape(&plan, fault);
         if (err != RR_OK) {
             return err;
         }
+    } else if (plan.audio_count > 0) {
+        const struct transcode_sound_place *place = transcode_sound_place(facts, &plan, 0);
+        plan.tb_num = place->tb_num;
+        plan.tb_den = place->tb_den;
+        plan.first_pts = plan.origin = place->first_pts;
     } else {
-        plan.tb_num = facts->audio_tb_num;
-        plan.tb_den = facts->audio_tb_den;
-        plan.first_pts = plan.origin = facts->audio_first_pts;
+        return rr_fail(fault, RR_ERR_USAGE, "neither pictures nor sound of the file are wanted");
     }
-    if (facts->video_stream >= 0 && facts->audio_stream >= 0) {
-        /* Time 0 is where the first of the two begins; more than 10 s apart is a broken time stamp,
-         * then the picture. */
-        int64_t sound =
-            transcode_rescale(transcode_rescale(facts->audio_first_pts, facts->audio_tb_num, 1),
-                              plan.tb_den, (int64_t)facts->audio_tb_den * plan.tb_num);
-        int64_t reach = transcode_rescale(10, plan.tb_den, plan.tb_num);
-        if (sound < plan.origin && sound > plan.origin - reach) {
-            plan.origin = sound;
-        }
-    }
+    move_origin(&plan, facts);
     /* The source's own ticks, so that no time is rounded; doubled to what players expect of a
      * timescale. */
     if (plan.tb_num > 1 << 16) {
@@ -394,8 +406,15 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
 void transcode_rung_name(char out[static RR_NAME_MAX + 1], const struct transcode_plan *plan,
                          unsigned rung)
 {
-    if (rung == TRANSCODE_AUDIO_RUNG) {
-        snprintf(out, RR_NAME_MAX + 1, "audio");
+    if (rung >= TRANSCODE_AUDIO_RUNG) {
+        bool text = rung >= TRANSCODE_SUBTITLE_RUNG;
+        unsigned track = rung - (text ? TRANSCODE_SUBTITLE_RUNG : TRANSCODE_AUDIO_RUNG);
+        const char *kind = text ? "subtitle" : "audio";
+        if (track == 0) {
+            snprintf(out, RR_NAME_MAX + 1, "%s", kind);
+        } else {
+            snprintf(out, RR_NAME_MAX + 1, "%s-%u", kind, track + 1);
+        }
         return;
     }
     const struct transcode_rung *shape = &plan->rungs[rung];

@@ -470,13 +470,14 @@ static enum rr_err wait_facts(struct live *live, struct transcode_worker *worker
 enum rr_err live_probe(struct live *live, struct transcode_facts *out, struct rr_fault *fault)
 {
     struct transcode_worker worker = {.socket = -1};
+    struct transcode_probe ask = {0};
     struct rr_buf message = {0};
     int fds[2] = {live->input.spool, live->input.readers[0]};
     enum rr_err err = transcode_worker_start(&worker, live->program, false, fault);
     if (err != RR_OK) {
         return err;
     }
-    rr_write_u8(&message, TRANSCODE_PROBE);
+    transcode_encode_message(&message, TRANSCODE_PROBE, probe, &ask);
     err = transcode_worker_ask(&worker, &message, fds, 2, PROBE_SECONDS, fault);
     err = err != RR_OK ? err : wait_facts(live, &worker, fault);
     if (err == RR_OK && !transcode_decode_message(transcode_worker_body(&worker), facts, out)) {

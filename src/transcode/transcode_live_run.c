@@ -25,6 +25,9 @@ static enum rr_err keep_plan(struct live *live, const struct transcode_facts *fa
         return rr_fail(fault, RR_ERR_UNSUPPORTED,
                        "the stream has no pictures, and live needs some");
     }
+    plan.audio_count = plan.audio_count > 1 ? 1 : plan.audio_count; /* live carries one sound */
+    plan.audio[0].flags = 0;
+    plan.subtitle_count = 0;
     if (!live->planned) {
         live->plan = plan;
         return RR_OK;
@@ -35,7 +38,8 @@ static enum rr_err keep_plan(struct live *live, const struct transcode_facts *fa
                        plan.tb_num, plan.tb_den, live->plan.tb_num, live->plan.tb_den);
     }
     live->plan.video_stream = plan.video_stream;
-    live->plan.audio_stream = plan.audio_stream;
+    live->plan.audio_count = plan.audio_count;
+    live->plan.audio[0] = plan.audio[0];
     live->plan.first_pts = plan.first_pts;
     live->plan.origin = plan.origin;
     live->plan.orientation = plan.orientation;
@@ -146,11 +150,11 @@ static enum rr_err begin_session(struct live *live, struct rr_fault *fault)
     if (!live->planned) {
         live->planned = true;
         live->part_us = part_us_of(live);
-        sound->wanted = live->plan.audio_stream >= 0;
+        sound->wanted = live->plan.audio_count > 0;
         tell_begin(live);
     }
     err = ask_source(live, fault);
-    if (err == RR_OK && sound->wanted && live->plan.audio_stream >= 0) {
+    if (err == RR_OK && sound->wanted && live->plan.audio_count > 0) {
         err = ask_sound(live, fault);
     }
     return err;

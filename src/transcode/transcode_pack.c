@@ -11,6 +11,10 @@
 
 #define MUX_SECONDS 120
 #define COPY_BYTES  (1u << 20)
+/* Least length of a segment of text: an object in the store costs a strip for each shard, a cue is
+ * a line, and players take text far ahead (ours). */
+#define TEXT_SEGMENT_MS 10000
+#define TEXT_TIMESCALE  1000u
 
 struct packer {
     struct transcode_job *job;
@@ -70,13 +74,18 @@ static enum rr_err exchange(struct packer *packer, struct rr_buf *message, const
                : err;
 }
 
+static enum rr_err make_folder(struct packer *packer, struct rr_fault *fault)
+{
+    enum rr_err err = rr_path(packer->folder, fault, "%s/out/%s", packer->job->options.job_folder,
+                              packer->to->info.name);
+    return err != RR_OK ? err : rr_make_folders(packer->folder, fault);
+}
+
 static enum rr_err open_session(struct packer *packer, struct rr_fault *fault)
 {
     struct rr_buf message = {0};
     struct transcode_segment_made made;
-    enum rr_err err = rr_path(packer->folder, fault, "%s/out/%s", packer->job->options.job_folder,
-                              packer->to->info.name);
-    err = err != RR_OK ? err : rr_make_folders(packer->folder, fault);
+    enum rr_err err = make_folder(packer, fault);
     if (err != RR_OK) {
         return err;
     }
@@ -291,7 +300,7 @@ static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fa
  * -------------------------------------------------------------------------------------------------
  */
 
-/* The AAC frame nearest to output time start_ms-like `ticks` of the video's timescale. */
+/* The coded frame nearest to that output time, in ticks of `timescale`. */
 static uint64_t frame_near(const struct transcode_sound *sound, uint64_t ticks, uint32_t timescale)
 {
     uint64_t sample =
@@ -301,9 +310,9 @@ static uint64_t frame_near(const struct transcode_sound *sound, uint64_t ticks, 
 
 /* First frame of the segment after the one that begins at `frame`. Video's borders, as far as there
  * are any; after them, or without video, every gop_ms. */
-static uint32_t next_border(const struct transcode_job *job, uint32_t gop, uint32_t frame)
+static uint32_t next_border(const struct transcode_job *job, const struct transcode_sound *sound,
+                            uint32_t gop, uint32_t frame)
 {
-    const struct transcode_sound *sound = job->sound;
     uint64_t border = 0;
     if (gop < job->gop_count) {
         int64_t end = job->gops[gop].facts.end - job->plan.origin;
@@ -321,77 +330,211 @@ static uint32_t next_border(const struct transcode_job *job, uint32_t gop, uint3
                                                            : (uint32_t)border;
 }
 
-static enum rr_err pack_sounds(struct packer *packer, int fd, struct rr_fault *fault)
+bool transcode_pack_sound(struct transcode_segment *segment, struct transcode_sound_cursor *at,
+                          const struct transcode_job *job, unsigned track)
 {
-    struct transcode_job *job = packer->job;
-    const struct transcode_sound *sound = job->sound;
-    struct rr_reader sizes = rr_reader_of(rr_buf_slice(&job->sound_sizes));
-    uint64_t offset = job->sound_offset;
+    const struct transcode_job_sound *made = &job->sounds[track];
+    const struct transcode_sound *sound = &made->facts;
     uint64_t all = sound->samples + sound->priming;
+    uint32_t border = at->frame;
+    if (at->frame == 0) {
+        at->offset = made->offset;
+    }
+    while (at->frame < sound->count && (border = next_border(job, sound, at->gop++, at->frame)) <=
+                                           at->frame) { /* a GOP shorter than a coded frame */
+    }
+    struct rr_reader sizes = rr_reader_of(rr_slice_of(made->sizes.ptr + (size_t)at->frame * 4,
+                                                      made->sizes.len - (size_t)at->frame * 4));
+    segment->offset = at->offset;
+    segment->count = 0;
+    for (; at->frame < border; at->frame++) {
+        struct transcode_sample *sample = &segment->samples[segment->count++];
+        uint64_t begin = (uint64_t)at->frame * sound->frame_samples;
+        uint64_t end = begin + sound->frame_samples < all ? begin + sound->frame_samples : all;
+        sample->bytes = rr_read_u32(&sizes);
+        sample->pts = sample->dts = (int64_t)begin - (int64_t)sound->priming;
+        sample->duration = (uint32_t)(end > begin ? end - begin : 1);
+        sample->key = 1;
+        at->offset += sample->bytes;
+    }
+    return segment->count > 0;
+}
+
+static enum rr_err pack_sounds(struct packer *packer, unsigned track, int fd,
+                               struct rr_fault *fault)
+{
+    struct transcode_segment *segment = packer->segment;
+    struct transcode_sound_cursor at = {0};
     enum rr_err err = RR_OK;
-    uint32_t frame = 0;
-    for (uint32_t gop = 0; frame < sound->count && err == RR_OK; gop++) {
-        uint32_t border = next_border(job, gop, frame);
-        if (border <= frame) {
-            continue; /* a GOP shorter than an AAC frame */
-        }
-        struct transcode_segment *segment = packer->segment;
-        uint64_t first = (uint64_t)frame * sound->frame_samples, end = first;
-        segment->offset = offset;
-        segment->count = 0;
-        for (; frame < border; frame++) {
-            struct transcode_sample *sample = &segment->samples[segment->count++];
-            uint64_t begin = (uint64_t)frame * sound->frame_samples;
-            end = begin + sound->frame_samples < all ? begin + sound->frame_samples : all;
-            sample->bytes = rr_read_u32(&sizes);
-            sample->pts = sample->dts = (int64_t)begin - (int64_t)sound->priming;
-            sample->duration = (uint32_t)(end > begin ? end - begin : 1);
-            sample->key = 1;
-            offset += sample->bytes;
-        }
-        uint64_t start = first > sound->priming ? first - sound->priming : 0;
-        end = end > sound->priming ? end - sound->priming : 0;
-        err = add_segment(packer, fd, start, end > start ? end - start : 1, fault);
+    while (err == RR_OK && transcode_pack_sound(segment, &at, packer->job, track)) {
+        const struct transcode_sample *first = &segment->samples[0],
+                                      *last = &segment->samples[segment->count - 1];
+        uint64_t start = first->pts > 0 ? (uint64_t)first->pts : 0;
+        int64_t end = last->pts + (int64_t)last->duration;
+        err =
+            add_segment(packer, fd, start, end > (int64_t)start ? (uint64_t)end - start : 1, fault);
     }
     return err;
 }
 
-static enum rr_err pack_audio(struct packer *packer, struct rr_fault *fault)
+static void fill_track(struct rr_rendition *info, const struct transcode_track *track)
 {
-    struct transcode_job *job = packer->job;
-    const struct transcode_sound *sound = job->sound;
-    struct rr_rendition *info = &packer->to->info;
-    char path[RR_PATH_BYTES];
-    info->kind = RR_RENDITION_AUDIO;
-    transcode_rung_name(info->name, &job->plan, TRANSCODE_AUDIO_RUNG);
-    snprintf(info->codecs, sizeof info->codecs, "mp4a.40.2");
     info->sar_num = info->sar_den = 1;
     info->fps_den = 1;
-    info->channels = (uint16_t)sound->channels;
-    info->sample_rate = info->timescale = sound->sample_rate;
-    packer->mux->rung = TRANSCODE_AUDIO_RUNG;
-    packer->mux->start = 0;
-    packer->mux->sample_rate = sound->sample_rate;
-    packer->mux->channels = sound->channels;
-    packer->mux->frame_samples = sound->frame_samples;
-    packer->mux->priming = sound->priming;
-    packer->mux->bit_rate = job->plan.audio_bps;
-    packer->mux->extradata_bytes = sound->extradata_bytes;
-    memcpy(packer->mux->extradata, sound->extradata, sound->extradata_bytes);
+    info->flags = track->flags;
+    snprintf(info->language, sizeof info->language, "%s", track->language);
+    snprintf(info->label, sizeof info->label, "%s", track->label);
+}
+
+void transcode_pack_ask_sound(struct transcode_mux *mux, const struct transcode_job *job,
+                              unsigned track)
+{
+    const struct transcode_sound *sound = &job->sounds[track].facts;
+    mux->rung = (uint8_t)(TRANSCODE_AUDIO_RUNG + track);
+    mux->start = 0;
+    mux->sample_rate = sound->sample_rate;
+    mux->channels = sound->channels;
+    mux->frame_samples = sound->frame_samples;
+    mux->priming = sound->priming;
+    mux->bit_rate = job->plan.audio_bps * (sound->channels > 2 ? 3 : 1);
+    mux->extradata_bytes = sound->extradata_bytes;
+    memcpy(mux->extradata, sound->extradata, sound->extradata_bytes);
+}
+
+enum rr_err transcode_pack_open(int *out, const struct transcode_job *job, const char *name,
+                                struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    enum rr_err err = rr_path(path, fault, "%s/%s", job->options.job_folder, name);
+    int fd = err == RR_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (err == RR_OK && fd < 0) {
+        return rr_fail_errno(fault, "%.200s cannot be read", path);
+    }
+    *out = fd;
+    return err;
+}
+
+static enum rr_err pack_audio(struct packer *packer, unsigned track, struct rr_fault *fault)
+{
+    struct transcode_job *job = packer->job;
+    struct transcode_job_sound *sound = &job->sounds[track];
+    struct rr_rendition *info = &packer->to->info;
+    char name[64];
+    int fd = -1;
+    info->kind = RR_RENDITION_AUDIO;
+    transcode_rung_name(info->name, &job->plan, TRANSCODE_AUDIO_RUNG + track);
+    snprintf(info->codecs, sizeof info->codecs, "%s",
+             job->plan.audio_codec == RR_AUDIO_OPUS ? "opus" : "mp4a.40.2");
+    fill_track(info, &job->plan.audio[track]);
+    info->channels = (uint16_t)sound->facts.channels;
+    info->sample_rate = info->timescale = sound->facts.sample_rate;
+    transcode_pack_ask_sound(packer->mux, job, track);
+    snprintf(name, sizeof name, TRANSCODE_SOUND_RECORD, track);
     enum rr_err err = open_session(packer, fault);
-    err = err != RR_OK
-              ? err
-              : rr_path(path, fault, "%s/" TRANSCODE_SOUND_RECORD, job->options.job_folder);
+    err = err != RR_OK ? err : transcode_pack_open(&fd, job, name, fault);
     if (err != RR_OK) {
         return err;
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return rr_fail_errno(fault, "%.200s cannot be read", path);
-    }
-    err = transcode_sound_digest(&job->sound_coded, sound, fd, job->sound_offset, fault);
-    err = err != RR_OK ? err : pack_sounds(packer, fd, fault);
+    err = transcode_sound_digest(&sound->coded, &sound->facts, fd, sound->offset, fault);
+    err = err != RR_OK ? err : pack_sounds(packer, track, fd, fault);
     close(fd);
+    return err;
+}
+
+/* ---- text
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static uint32_t gop_end_ms(const struct transcode_job *job, uint32_t gop)
+{
+    int64_t end = job->gops[gop].facts.end - job->plan.origin;
+    return (uint32_t)transcode_rescale(end, job->plan.tb_num * INT64_C(1000), job->plan.tb_den);
+}
+
+uint32_t transcode_pack_end_ms(const struct transcode_job *job)
+{
+    uint64_t end_ms = job->gop_count > 0 ? gop_end_ms(job, job->gop_count - 1) : 0;
+    for (unsigned track = 0; track < job->plan.audio_count && job->gop_count == 0; track++) {
+        const struct transcode_sound *sound = &job->sounds[track].facts;
+        uint64_t ms = sound->samples * 1000 / sound->sample_rate;
+        end_ms = ms > end_ms ? ms : end_ms;
+    }
+    return end_ms > 0 ? (uint32_t)end_ms : 1;
+}
+
+/* End of the segment of text that begins at from_ms: a border of the video's, where there is one.
+ */
+static uint32_t text_border(const struct transcode_job *job, uint32_t from_ms, uint32_t end_ms)
+{
+    uint32_t border = from_ms + TEXT_SEGMENT_MS;
+    for (uint32_t gop = 0; gop < job->gop_count; gop++) {
+        if (gop_end_ms(job, gop) >= border) {
+            border = gop_end_ms(job, gop);
+            break;
+        }
+    }
+    return border < end_ms ? border : end_ms;
+}
+
+static enum rr_err pack_text_file(struct packer *packer, char **path_out, uint64_t *bytes_out,
+                                  const char *name, const struct rr_buf *text,
+                                  struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    enum rr_err err = rr_path(path, fault, "%s/%s", packer->folder, name);
+    err = err != RR_OK ? err : rr_file_write(path, rr_buf_slice(text), 0644, fault);
+    if (err == RR_OK) {
+        *path_out = rr_strdup(path);
+        *bytes_out = text->len;
+    }
+    return err;
+}
+
+static enum rr_err pack_text_segment(struct packer *packer, unsigned track, uint32_t from_ms,
+                                     uint32_t to_ms, uint32_t end_ms, struct rr_fault *fault)
+{
+    struct rr_transcode_rendition *to = packer->to;
+    struct rr_transcode_segment segment = {.start = from_ms, .duration = to_ms - from_ms};
+    struct rr_buf text = {0};
+    char name[64];
+    if (to->segment_count == packer->room) {
+        packer->room = packer->room != 0 ? packer->room * 2 : 64;
+        to->segments = rr_realloc(to->segments, sizeof *to->segments * packer->room);
+    }
+    snprintf(name, sizeof name, "seg_%05u.vtt", (unsigned)to->segment_count);
+    transcode_cues_vtt(&text, rr_buf_slice(&packer->job->texts[track].cues), from_ms, to_ms,
+                       end_ms);
+    enum rr_err err = pack_text_file(packer, &segment.path, &segment.bytes, name, &text, fault);
+    rr_buf_clear(&text);
+    if (err == RR_OK) {
+        to->segments[to->segment_count++] = segment;
+    }
+    return err;
+}
+
+static enum rr_err pack_text(struct packer *packer, unsigned track, struct rr_fault *fault)
+{
+    struct transcode_job *job = packer->job;
+    struct rr_rendition *info = &packer->to->info;
+    struct rr_slice cues = rr_buf_slice(&job->texts[track].cues);
+    uint32_t end_ms = transcode_pack_end_ms(job);
+    struct rr_buf text = {0};
+    info->kind = RR_RENDITION_SUBTITLE;
+    transcode_rung_name(info->name, &job->plan, TRANSCODE_SUBTITLE_RUNG + track);
+    snprintf(info->codecs, sizeof info->codecs, "wvtt");
+    fill_track(info, &job->plan.subtitles[track]);
+    info->timescale = TEXT_TIMESCALE;
+    packer->room = 0;
+    enum rr_err err = make_folder(packer, fault);
+    packer->to->frames_out = transcode_cues_ttml(&text, cues, end_ms, info->language);
+    err = err != RR_OK ? err
+                       : pack_text_file(packer, &packer->to->init_path, &packer->to->init_bytes,
+                                        "all.ttml", &text, fault);
+    rr_buf_clear(&text);
+    for (uint32_t from_ms = 0, to_ms; from_ms < end_ms && err == RR_OK; from_ms = to_ms) {
+        to_ms = text_border(job, from_ms, end_ms);
+        err = pack_text_segment(packer, track, from_ms, to_ms, end_ms, fault);
+    }
     return err;
 }
 
@@ -400,9 +543,10 @@ static enum rr_err pack_audio(struct packer *packer, struct rr_fault *fault)
 
 static void fill_leaves(const struct transcode_job *job, struct rr_transcode_result *out)
 {
-    out->leaves =
-        rr_alloc_array((size_t)job->gop_count * job->plan.rung_count + 1, sizeof *out->leaves);
-    for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
+    const struct transcode_plan *plan = &job->plan;
+    size_t room = (size_t)job->gop_count * plan->rung_count + plan->audio_count;
+    out->leaves = rr_alloc_array(room + plan->subtitle_count + 1, sizeof *out->leaves);
+    for (unsigned rung = 0; rung < plan->rung_count; rung++) {
         for (uint32_t gop = 0; gop < job->gop_count; gop++) {
             const struct transcode_gop_facts *facts = &job->gops[gop].facts;
             out->leaves[out->leaf_count++] =
@@ -415,13 +559,26 @@ static void fill_leaves(const struct transcode_job *job, struct rr_transcode_res
                                      .output_bytes = job->gops[gop].coded[rung].bytes};
         }
     }
-    if (job->plan.audio_stream >= 0) {
+    for (unsigned track = 0; track < plan->audio_count; track++) {
+        const struct transcode_job_sound *sound = &job->sounds[track];
         out->leaves[out->leaf_count++] =
-            (struct rr_pot_leaf){.rendition = job->plan.rung_count,
-                                 .source_last = job->sound->source_packets - 1,
-                                 .source_digest = job->sound->digest,
-                                 .output_digest = job->sound_coded.digest,
-                                 .output_bytes = job->sound_coded.bytes};
+            (struct rr_pot_leaf){.rendition = (uint16_t)(plan->rung_count + track),
+                                 .source_last = sound->facts.source_packets - 1,
+                                 .source_digest = sound->facts.digest,
+                                 .output_digest = sound->coded.digest,
+                                 .output_bytes = sound->coded.bytes};
+    }
+    for (unsigned track = 0; track < plan->subtitle_count; track++) {
+        const struct transcode_job_text *text = &job->texts[track];
+        struct transcode_coded coded = {0};
+        uint32_t packets = text->facts.source_packets;
+        transcode_cues_digest(&coded, rr_buf_slice(&text->cues));
+        out->leaves[out->leaf_count++] = (struct rr_pot_leaf){
+            .rendition = (uint16_t)(plan->rung_count + plan->audio_count + track),
+            .source_last = packets > 0 ? packets - 1 : 0,
+            .source_digest = text->facts.digest,
+            .output_digest = coded.digest,
+            .output_bytes = coded.bytes};
     }
 }
 
@@ -487,19 +644,15 @@ enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_re
     packer.segment = rr_alloc(sizeof *packer.segment);
     packer.packets = rr_alloc(sizeof *packer.packets);
     packer.mux->plan = job->plan;
-    result.renditions = rr_alloc_array(job->plan.rung_count + 1u, sizeof *result.renditions);
+    result.renditions = rr_alloc_array(RR_RENDITIONS_MAX, sizeof *result.renditions);
     enum rr_err err = transcode_worker_start(&packer.worker, job->program, false, fault);
     err = err != RR_OK ? err : transcode_memfd(&packer.out_fd, "reelrig-segment", fault);
-    for (unsigned rung = 0; rung < job->plan.rung_count && err == RR_OK; rung++) {
+    unsigned rungs = job->plan.rung_count, sounds = rungs + job->plan.audio_count;
+    for (unsigned i = 0; i < sounds + job->plan.subtitle_count && err == RR_OK; i++) {
         packer.to = &result.renditions[result.rendition_count++];
-        err = pack_video(&packer, rung, fault);
-        if (err == RR_OK) {
-            fill_rates(packer.to);
-        }
-    }
-    if (err == RR_OK && job->plan.audio_stream >= 0) {
-        packer.to = &result.renditions[result.rendition_count++];
-        err = pack_audio(&packer, fault);
+        err = i < rungs    ? pack_video(&packer, i, fault)
+              : i < sounds ? pack_audio(&packer, i - rungs, fault)
+                           : pack_text(&packer, i - sounds, fault);
         if (err == RR_OK) {
             fill_rates(packer.to);
         }

@@ -144,7 +144,12 @@ static enum rr_err put_all(struct writer *writer, bool sound, struct rr_fault *f
             err = put_record(writer, name, fault);
         }
     }
-    return !sound || err != RR_OK ? err : put_record(writer, TRANSCODE_SOUND_RECORD, fault);
+    unsigned tracks = sound ? job->plan.audio_count + job->plan.subtitle_count : 0;
+    for (unsigned i = 0; i < tracks && err == RR_OK; i++) {
+        transcode_track_record(name, &job->plan, i);
+        err = put_record(writer, name, fault);
+    }
+    return err;
 }
 
 enum rr_err transcode_part_write(const char *path, const struct transcode_job *job, bool sound,
@@ -181,13 +186,14 @@ enum rr_err transcode_part_make(const char *path, const char *folder,
     job->cancel = like->cancel;
     job->started_us = rr_monotonic_us(rr_clock_system());
     memcpy(job->program, like->program, sizeof job->program);
-    job->sound = rr_alloc(sizeof *job->sound);
     job->first_cell = cell_first;
     job->end_cell = cell_end;
     job->first_packet = packet_first;
     job->bad_from = UINT32_MAX;
     job->source_done = sound;
-    job->sound_done = !sound;
+    for (unsigned i = 0; i < RR_TRACKS_MAX; i++) {
+        job->sounds[i].done = job->texts[i].done = !sound;
+    }
     enum rr_err err = rr_remove_tree(folder, fault); /* what a killed rig left */
     err = err != RR_OK ? err : rr_make_folders(folder, fault);
     err = err != RR_OK ? err : transcode_source_fd(&job->source_fd, like->source_fd, fault);
@@ -205,7 +211,7 @@ enum rr_err transcode_part_make(const char *path, const char *folder,
 static bool plan_holds(const struct transcode_plan *plan)
 {
     bool good = plan->gop_ms >= 500 && plan->gop_ms <= 10000 &&
-                (plan->video_stream >= 0 || plan->audio_stream >= 0);
+                (plan->video_stream >= 0 || plan->audio_count > 0);
     if (plan->video_stream >= 0) {
         good &= plan->fps_num > 0 && plan->fps_den > 0 && plan->ticks > 0 && plan->timescale > 0 &&
                 plan->rung_count > 0;
@@ -230,7 +236,7 @@ static enum rr_err read_plan(struct transcode_plan *out, struct rr_slice bytes,
     }
     struct rr_slice body = rr_slice_of(reader.ptr, reader.len);
     if (!transcode_decode_message(body, plan, out) || !plan_holds(out) ||
-        (shard->sound ? out->audio_stream < 0
+        (shard->sound ? out->audio_count + out->subtitle_count == 0
                       : out->video_stream < 0 || shard->cell_first >= shard->cell_end)) {
         return rr_fail(fault, RR_ERR_FORMAT, "a job's plan that does not follow its form");
     }

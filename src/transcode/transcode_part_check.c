@@ -119,6 +119,21 @@ static enum rr_err check_sound(struct walk *walk, struct rr_fault *fault)
     return err;
 }
 
+static enum rr_err check_text(struct walk *walk, struct rr_fault *fault)
+{
+    struct transcode_cues cues;
+    uint64_t at = 0, payload = 0;
+    enum rr_err err = transcode_part_next(walk->part, &walk->body, &at, &payload, fault);
+    if (err == RR_OK) {
+        struct rr_reader reader = rr_reader_of(rr_buf_slice(&walk->body));
+        struct rr_slice told = rr_read_var32(&reader, TRANSCODE_MESSAGE_MAX);
+        bool good = !reader.failed && payload == 0 && transcode_decode_message(told, cues, &cues) &&
+                    transcode_cues_check(&cues, rr_slice_of(reader.ptr, reader.len), NULL) == RR_OK;
+        err = good ? RR_OK : rr_fail(fault, RR_ERR_TRUST, "the subtitles do not follow their form");
+    }
+    return err;
+}
+
 static void walk_begin(struct walk *walk)
 {
     walk->gop = rr_alloc(sizeof *walk->gop);
@@ -152,8 +167,11 @@ enum rr_err transcode_part_check(struct transcode_part_facts *out, struct transc
             err = check_coded(&walk, rung, fault);
         }
     }
-    if (err == RR_OK && part->sound) {
+    for (unsigned i = 0; i < job->plan.audio_count && part->sound && err == RR_OK; i++) {
         err = check_sound(&walk, fault);
+    }
+    for (unsigned i = 0; i < job->plan.subtitle_count && part->sound && err == RR_OK; i++) {
+        err = check_text(&walk, fault);
     }
     if (err == RR_OK && part->at != part->end) {
         err = rr_fail(fault, RR_ERR_TRUST, "%llu bytes behind the last record of a part",

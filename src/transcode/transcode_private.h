@@ -3,6 +3,7 @@
 #ifndef RR_TRANSCODE_PRIVATE_H
 #define RR_TRANSCODE_PRIVATE_H
 #include "transcode/transcode_rate.h"
+#include "transcode/transcode_tracks.h"
 #include <sys/types.h>
 
 /* ---- options and plan (transcode_ladder.c)
@@ -24,7 +25,7 @@ uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
 enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transcode_facts *facts,
                                 const struct rr_transcode_options *options,
                                 struct rr_fault *fault) RR_MUST_USE;
-/* "720p"; "audio" for TRANSCODE_AUDIO_RUNG. */
+/* "720p"; "audio", "audio-2", ... for TRANSCODE_AUDIO_RUNG and more; "subtitle", ... */
 void transcode_rung_name(char out[static RR_NAME_MAX + 1], const struct transcode_plan *plan,
                          unsigned rung);
 
@@ -100,8 +101,10 @@ enum rr_err transcode_codec_name(char out[static RR_NAME_MAX + 1],
 
 /* ---- probe (transcode_probe.c)
  * ---------------------------------------------------------------------------- */
+/* video: its number, from 1 on; 0: the best. */
 enum rr_err transcode_probe_with(struct transcode_facts *out, const char *program, int source_fd,
-                                 const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
+                                 uint8_t video, const atomic_bool *cancel,
+                                 struct rr_fault *fault) RR_MUST_USE;
 
 /* ---- GOPs and the journal (transcode_journal.c)
  * -------------------------------------------------------------- */
@@ -114,14 +117,6 @@ struct transcode_gop_facts {
     int64_t end;
 };
 void transcode_gop_keep(struct transcode_gop_facts *out, const struct transcode_gop *gop);
-/* One GOP of one rendition as encoded. */
-struct transcode_coded {
-    bool done;
-    uint8_t deaths; /* of workers at it */
-    struct rr_hash32 digest;
-    uint64_t bytes;          /* of the elementary stream: parameter sets and access units */
-    uint64_t payload_offset; /* of the access units in its file */
-};
 /* Refuses a folder of another job, makes the folder and takes its lock. */
 enum rr_err transcode_journal_open(int *lock_fd, const char *folder, const struct rr_hash32 *key,
                                    struct rr_fault *fault) RR_MUST_USE;
@@ -191,11 +186,8 @@ struct transcode_job {
     bool source_done;
     struct rr_buf extradata[RR_RUNGS_MAX]; /* parameter sets of each rung */
     uint32_t reorder; /* places that any picture is decoded after its turn to be shown */
-    struct transcode_sound *sound; /* owned; NULL: no audio */
-    bool sound_done;
-    uint64_t sound_offset; /* of its payload in its file */
-    struct transcode_coded sound_coded;
-    struct rr_buf sound_sizes;
+    struct transcode_job_sound sounds[RR_TRACKS_MAX];
+    struct transcode_job_text texts[RR_TRACKS_MAX];
     uint64_t frames_done[RR_RUNGS_MAX]; /* encoded in this run */
     uint32_t resumed;
     /* A part of a job: pictures of these cells alone, begun at that packet; end_cell 0: all. */
@@ -212,7 +204,8 @@ enum rr_err transcode_auto(struct transcode_job *job, struct rr_fault *fault) RR
 /* Records of the journal (transcode_resume.c). */
 #define TRANSCODE_GOP_RECORD   "gop-%06u"
 #define TRANSCODE_CODED_RECORD "es-%u-%06u"
-#define TRANSCODE_SOUND_RECORD "sound"
+#define TRANSCODE_SOUND_RECORD "sound-%u"
+#define TRANSCODE_TEXT_RECORD  "text-%u"
 #define TRANSCODE_END_RECORD   "end"
 /* Makes room for that GOP's entry. */
 void transcode_job_room(struct transcode_job *job, uint32_t gop);

@@ -6,16 +6,17 @@
 #define PROBE_SECONDS 60
 
 static enum rr_err probe_once(struct transcode_facts *out, const char *program, int source_fd,
-                              const atomic_bool *cancel, struct rr_fault *fault)
+                              uint8_t video, const atomic_bool *cancel, struct rr_fault *fault)
 {
     struct transcode_worker worker = {.socket = -1};
     struct transcode_facts facts = {0};
+    struct transcode_probe ask = {.video = video};
     struct rr_buf message = {0};
     enum rr_err err = transcode_worker_start(&worker, program, false, fault);
     if (err != RR_OK) {
         return err;
     }
-    rr_write_u8(&message, TRANSCODE_PROBE);
+    transcode_encode_message(&message, TRANSCODE_PROBE, probe, &ask);
     err = transcode_worker_ask(&worker, &message, &source_fd, 1, PROBE_SECONDS, fault);
     if (err == RR_OK) {
         err = transcode_worker_wait(&worker, TRANSCODE_FACTS, cancel, fault);
@@ -32,11 +33,11 @@ static enum rr_err probe_once(struct transcode_facts *out, const char *program, 
 }
 
 enum rr_err transcode_probe_with(struct transcode_facts *out, const char *program, int source_fd,
-                                 const atomic_bool *cancel, struct rr_fault *fault)
+                                 uint8_t video, const atomic_bool *cancel, struct rr_fault *fault)
 {
     enum rr_err err = RR_ERR_UNREACHABLE;
     for (unsigned i = 0; i < TRANSCODE_DEATHS_MAX && err == RR_ERR_UNREACHABLE; i++) {
-        err = probe_once(out, program, source_fd, cancel, fault);
+        err = probe_once(out, program, source_fd, video, cancel, fault);
     }
     if (err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT) {
         char why[160];
@@ -57,7 +58,7 @@ enum rr_err rr_transcode_probe(struct rr_transcode_facts *out, int source_fd,
         err = transcode_source_fd(&fd, source_fd, fault);
     }
     if (err == RR_OK) {
-        err = transcode_probe_with(&facts, program, fd, NULL, fault);
+        err = transcode_probe_with(&facts, program, fd, options->video, NULL, fault);
         close(fd);
     }
     if (err == RR_OK) {

@@ -100,6 +100,22 @@ static void code_text(struct transcode_coder *coder, char *text, size_t size)
     }
 }
 
+/* UTF-8 without control characters: what a container calls a track. */
+static void code_label(struct transcode_coder *coder, char *text, size_t size)
+{
+    uint16_t len = (uint16_t)(coder->out != NULL ? strlen(text) : 0);
+    code_u16(coder, &len);
+    if (coder->out == NULL && len >= size) {
+        coder->in.failed = true;
+        len = 0;
+    }
+    code_bytes(coder, (uint8_t *)text, len);
+    if (coder->out == NULL) {
+        text[coder->in.failed ? 0 : len] = 0;
+        coder->in.failed |= strlen(text) != len || !transcode_label_valid(text);
+    }
+}
+
 static void code_extradata(struct transcode_coder *coder, uint8_t *bytes, uint32_t *len)
 {
     code_u32(coder, len, TRANSCODE_EXTRADATA_MAX);
@@ -149,6 +165,37 @@ static void code_shown_audio(struct transcode_coder *coder, struct rr_transcode_
     code_u32(coder, &m->sample_rate, 10000000);
     code_time(coder, &m->start_us);
     code_time(coder, &m->duration_us);
+    code_text(coder, m->language, sizeof m->language);
+    code_label(coder, m->label, sizeof m->label);
+    code_bool(coder, &m->is_default);
+}
+
+static void code_shown_subtitle(struct transcode_coder *coder, struct rr_transcode_subtitle *m)
+{
+    code_text(coder, m->codec, sizeof m->codec);
+    code_text(coder, m->language, sizeof m->language);
+    code_label(coder, m->label, sizeof m->label);
+    code_bool(coder, &m->is_default);
+    code_bool(coder, &m->forced);
+    code_bool(coder, &m->text);
+}
+
+static void code_place(struct transcode_coder *coder, struct transcode_sound_place *m)
+{
+    code_i32(coder, &m->stream, 0, TRANSCODE_STREAMS_MAX - 1);
+    code_i32(coder, &m->tb_num, 1, INT32_MAX);
+    code_i32(coder, &m->tb_den, 1, INT32_MAX);
+    code_time(coder, &m->first_pts);
+    code_u8(coder, &m->decodes, 1);
+}
+
+static void code_track(struct transcode_coder *coder, struct transcode_track *m)
+{
+    code_i32(coder, &m->stream, 0, TRANSCODE_STREAMS_MAX - 1);
+    code_u8(coder, &m->channels, 6);
+    code_u8(coder, &m->flags, RR_RENDITION_DEFAULT | RR_RENDITION_FORCED);
+    code_text(coder, m->language, sizeof m->language);
+    code_label(coder, m->label, sizeof m->label);
 }
 
 static void code_shown(struct transcode_coder *coder, struct rr_transcode_facts *m)
@@ -178,20 +225,25 @@ static void code_shown(struct transcode_coder *coder, struct rr_transcode_facts 
     for (uint32_t i = 0; i < m->audio_count && i < RR_TRANSCODE_AUDIO_MAX; i++) {
         code_shown_audio(coder, &m->audio[i]);
     }
+    for (uint32_t i = 0; i < m->subtitle_count && i < RR_TRANSCODE_SUBTITLE_MAX; i++) {
+        code_shown_subtitle(coder, &m->subtitles[i]);
+    }
 }
 
 void transcode_code_facts(struct transcode_coder *coder, struct transcode_facts *m)
 {
     code_shown(coder, &m->shown);
     code_i32(coder, &m->video_stream, -1, TRANSCODE_STREAMS_MAX - 1);
-    code_i32(coder, &m->audio_stream, -1, TRANSCODE_STREAMS_MAX - 1);
     code_i32(coder, &m->tb_num, 1, INT32_MAX);
     code_i32(coder, &m->tb_den, 1, INT32_MAX);
     code_time(coder, &m->first_pts);
     code_time(coder, &m->frames_guess);
-    code_i32(coder, &m->audio_tb_num, 1, INT32_MAX);
-    code_i32(coder, &m->audio_tb_den, 1, INT32_MAX);
-    code_time(coder, &m->audio_first_pts);
+    for (uint32_t i = 0; i < m->shown.audio_count && i < RR_TRANSCODE_AUDIO_MAX; i++) {
+        code_place(coder, &m->sounds[i]);
+    }
+    for (uint32_t i = 0; i < m->shown.subtitle_count && i < RR_TRANSCODE_SUBTITLE_MAX; i++) {
+        code_i32(coder, &m->subtitle_streams[i], 0, TRANSCODE_STREAMS_MAX - 1);
+    }
     code_u8(coder, &m->orientation, 7);
     code_u8(coder, &m->location, UINT8_MAX);
     code_hdr(coder, &m->hdr);
@@ -200,7 +252,6 @@ void transcode_code_facts(struct transcode_coder *coder, struct transcode_facts 
 void transcode_code_plan(struct transcode_coder *coder, struct transcode_plan *m)
 {
     code_i32(coder, &m->video_stream, -1, TRANSCODE_STREAMS_MAX - 1);
-    code_i32(coder, &m->audio_stream, -1, TRANSCODE_STREAMS_MAX - 1);
     code_i32(coder, &m->tb_num, 1, INT32_MAX);
     code_i32(coder, &m->tb_den, 1, INT32_MAX);
     code_time(coder, &m->first_pts);
@@ -226,6 +277,15 @@ void transcode_code_plan(struct transcode_coder *coder, struct transcode_plan *m
     code_u16(coder, &m->tone.peak_nits);
     code_text(coder, m->preset, sizeof m->preset);
     code_u32(coder, &m->audio_bps, INT32_MAX);
+    code_u8(coder, &m->audio_codec, RR_AUDIO_OPUS);
+    code_u8(coder, &m->audio_count, RR_TRACKS_MAX);
+    code_u8(coder, &m->subtitle_count, RR_TRACKS_MAX);
+    for (unsigned i = 0; i < m->audio_count; i++) {
+        code_track(coder, &m->audio[i]);
+    }
+    for (unsigned i = 0; i < m->subtitle_count; i++) {
+        code_track(coder, &m->subtitles[i]);
+    }
     code_u8(coder, &m->rung_count, RR_RUNGS_MAX);
     for (unsigned i = 0; i < m->rung_count; i++) {
         code_u16(coder, &m->rungs[i].width);
@@ -325,9 +385,30 @@ void transcode_code_measured(struct transcode_coder *coder, struct transcode_mea
     }
 }
 
+void transcode_code_probe(struct transcode_coder *coder, struct transcode_probe *m)
+{
+    code_u8(coder, &m->video, TRANSCODE_STREAMS_MAX);
+}
+
 void transcode_code_audio(struct transcode_coder *coder, struct transcode_audio *m)
 {
     transcode_code_plan(coder, &m->plan);
+    code_u8(coder, &m->track, RR_TRACKS_MAX - 1);
+}
+
+void transcode_code_subtitle(struct transcode_coder *coder, struct transcode_subtitle *m)
+{
+    transcode_code_plan(coder, &m->plan);
+    code_u8(coder, &m->track, RR_TRACKS_MAX - 1);
+}
+
+void transcode_code_cues(struct transcode_coder *coder, struct transcode_cues *m)
+{
+    code_u32(coder, &m->count, TRANSCODE_CUES_MAX);
+    code_u64(coder, &m->bytes, TRANSCODE_TEXT_BYTES_MAX);
+    code_u32(coder, &m->source_packets, UINT32_MAX);
+    code_u32(coder, &m->left_out, UINT32_MAX);
+    code_bytes(coder, m->digest.bytes, sizeof m->digest.bytes);
 }
 
 void transcode_code_sound(struct transcode_coder *coder, struct transcode_sound *m)
@@ -448,6 +529,19 @@ int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_F
     }
     out->len = (size_t)got;
     return got > 0 ? 1 : 0;
+}
+
+bool transcode_label_valid(const char *text)
+{
+    for (size_t left = strlen(text); left > 0;) {
+        size_t n = rr_utf8_step((const uint8_t *)text, left);
+        if (n == 0) {
+            return false;
+        }
+        text += n;
+        left -= n;
+    }
+    return true;
 }
 
 /* ---- arithmetic both sides must agree on

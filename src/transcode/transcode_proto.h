@@ -4,16 +4,19 @@
  * reads, so that the two cannot differ. The parent takes a worker's messages for hostile bytes. */
 #ifndef RR_TRANSCODE_PROTO_H
 #define RR_TRANSCODE_PROTO_H
-#include "transcode/transcode.h"
-#include "transcode/transcode_limits.h"
+#include "transcode/transcode_plan.h"
 
-#define TRANSCODE_PROTO_VERSION 3
-#define TRANSCODE_MESSAGE_MAX   65536
-#define TRANSCODE_FRAMES_MAX    2048 /* of one GOP: its table of packets must fit a message */
-#define TRANSCODE_EXTRADATA_MAX 4096
-#define TRANSCODE_FDS_MAX       8
-#define TRANSCODE_AUDIO_RUNG    255
-#define TRANSCODE_SOCKET_FD     3 /* where a worker finds its socket */
+#define TRANSCODE_PROTO_VERSION  3
+#define TRANSCODE_MESSAGE_MAX    65536
+#define TRANSCODE_FRAMES_MAX     2048 /* of one GOP: its table of packets must fit a message */
+#define TRANSCODE_EXTRADATA_MAX  4096
+#define TRANSCODE_FDS_MAX        8
+#define TRANSCODE_AUDIO_RUNG     128u /* and more: audio track 0 and more, where a rung may stand */
+#define TRANSCODE_SUBTITLE_RUNG  192u
+#define TRANSCODE_SOCKET_FD      3           /* where a worker finds its socket */
+#define TRANSCODE_CUES_MAX       (1u << 18)  /* of one subtitle track: three a second for a day */
+#define TRANSCODE_CUE_BYTES_MAX  2048u       /* of one cue's text (ours: ten long lines) */
+#define TRANSCODE_TEXT_BYTES_MAX (32u << 20) /* of a track's cues */
 
 enum transcode_kind {
     TRANSCODE_HELLO = 1,
@@ -35,6 +38,8 @@ enum transcode_kind {
     TRANSCODE_SCANNED,
     TRANSCODE_MEASURE,
     TRANSCODE_MEASURED,
+    TRANSCODE_SUBTITLE,
+    TRANSCODE_CUES,
 };
 
 /* Either direction. Reading past the end, a value beyond its limit, or bytes left over set
@@ -52,53 +57,8 @@ struct transcode_failed {
     enum rr_err code;
     char text[256];
 };
-/* HDR10: mastering display in units of 1/50000 and 1/10000 cd/m2, as SEI 137 writes it; order G B
- * R, then white. */
-struct transcode_hdr {
-    uint8_t has_mastering, has_light;
-    uint16_t primaries[3][2], white[2];
-    uint32_t luminance_max, luminance_min;
-    uint16_t light_max, light_mean;
-};
-struct transcode_facts {
-    struct rr_transcode_facts shown;
-    int32_t video_stream, audio_stream; /* -1: none */
-    int32_t tb_num, tb_den;             /* of the video stream */
-    int64_t first_pts;                  /* of the first picture shown */
-    int64_t frames_guess;               /* 0: not known */
-    int32_t audio_tb_num, audio_tb_den;
-    int64_t audio_first_pts;
-    uint8_t orientation; /* bit 0 transpose first, then bit 1 flips columns, bit 2 flips rows */
-    uint8_t location;    /* of chroma */
-    struct transcode_hdr hdr;
-};
-struct transcode_rung {
-    uint16_t width, height, sar_num, sar_den;
-    struct rr_rung_rate rate; /* crf is of the codec; no rate is RR_KBPS_AUTO */
-};
-#define TRANSCODE_PQ  16 /* transfer characteristics [ITU-T H.273, table 3] */
-#define TRANSCODE_HLG 18
-/* What HDR pictures were before they became SDR; a transfer of 0: they stay. */
-struct transcode_tone {
-    uint8_t transfer, primaries, matrix, full_range;
-    uint16_t peak_nits;
-};
-/* All that decides the bytes that come out. */
-struct transcode_plan {
-    int32_t video_stream, audio_stream;
-    int32_t tb_num, tb_den;
-    int64_t first_pts, origin; /* in that time base; origin is time 0 of the output */
-    uint32_t gop_ms;
-    uint8_t orientation, ten_bit, full_range, primaries, transfer, matrix, location;
-    struct transcode_hdr hdr;
-    uint32_t timescale, ticks; /* output ticks per source tick */
-    uint32_t fps_num, fps_den;
-    struct transcode_tone tone;
-    uint8_t codec; /* enum rr_codec */
-    char preset[16];
-    uint32_t audio_bps;
-    uint8_t rung_count;
-    struct transcode_rung rungs[RR_RUNGS_MAX];
+struct transcode_probe {
+    uint8_t video; /* number of the video stream, from 1 on; 0: the best */
 };
 struct transcode_source {
     struct transcode_plan plan;
@@ -154,6 +114,7 @@ struct transcode_packets {
 };
 struct transcode_audio {
     struct transcode_plan plan;
+    uint8_t track; /* of plan.audio */
 };
 struct transcode_sound {
     uint64_t bytes;
@@ -163,11 +124,24 @@ struct transcode_sound {
     uint64_t samples; /* without priming and padding */
     uint32_t source_packets;
     struct rr_hash32 digest;
-    uint32_t count; /* AAC frames; their u32 sizes are in the second memfd */
+    uint32_t count; /* coded frames; their u32 sizes are in the second memfd */
+};
+struct transcode_subtitle {
+    struct transcode_plan plan;
+    uint8_t track; /* of plan.subtitles */
+};
+/* The cues are in the memfd, by start: u32 start_ms, u32 end_ms (after it), u16 bytes, text as
+ * WebVTT has it in a cue: UTF-8, lines, &amp; &lt; &gt; and <b> <i> <u> alone. */
+struct transcode_cues {
+    uint32_t count;
+    uint64_t bytes;
+    uint32_t source_packets;
+    uint32_t left_out; /* cues that were no text, too long or too many */
+    struct rr_hash32 digest;
 };
 struct transcode_mux {
     struct transcode_plan plan;
-    uint8_t rung;  /* TRANSCODE_AUDIO_RUNG: audio */
+    uint8_t rung;  /* TRANSCODE_AUDIO_RUNG + n, TRANSCODE_SUBTITLE_RUNG + n: a track */
     int64_t start; /* of the first sample, output ticks */
     uint32_t sample_rate, channels, frame_samples, priming, bit_rate;
     uint32_t extradata_bytes;
@@ -202,6 +176,9 @@ void transcode_code_encode(struct transcode_coder *coder, struct transcode_encod
 void transcode_code_packets(struct transcode_coder *coder, struct transcode_packets *m);
 void transcode_code_audio(struct transcode_coder *coder, struct transcode_audio *m);
 void transcode_code_sound(struct transcode_coder *coder, struct transcode_sound *m);
+void transcode_code_probe(struct transcode_coder *coder, struct transcode_probe *m);
+void transcode_code_subtitle(struct transcode_coder *coder, struct transcode_subtitle *m);
+void transcode_code_cues(struct transcode_coder *coder, struct transcode_cues *m);
 void transcode_code_mux(struct transcode_coder *coder, struct transcode_mux *m);
 void transcode_code_segment(struct transcode_coder *coder, struct transcode_segment *m);
 void transcode_code_segment_made(struct transcode_coder *coder, struct transcode_segment_made *m);
@@ -233,4 +210,12 @@ bool transcode_send(int socket, struct rr_slice message, const int *fds,
  * Blocks unless the socket does not. */
 int transcode_receive(int socket, struct rr_buf *out, int fds[static TRANSCODE_FDS_MAX],
                       size_t *fd_count) RR_MUST_USE;
+
+/* UTF-8 without control characters. */
+bool transcode_label_valid(const char *text);
+/* What a container calls a language (ISO 639-2, or a tag of RFC 5646) as playlists do: "eng" is
+ * "en"; empty when it says nothing or nothing that is known to be a tag. */
+void transcode_language(char out[static RR_LANGUAGE_MAX + 1], const char *text);
+/* The way back, for the boxes of MP4: three letters, "und" when not known. */
+void transcode_language_three(char out[static 4], const char *language);
 #endif

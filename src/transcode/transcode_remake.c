@@ -101,15 +101,13 @@ static enum rr_err remake_picture(struct remake *remake, struct rr_transcode_rem
 }
 
 static enum rr_err remake_sound(struct remake *remake, struct rr_transcode_remade *out,
-                                struct rr_fault *fault)
+                                unsigned track, struct rr_fault *fault)
 {
-    struct transcode_audio *ask = rr_alloc(sizeof *ask);
+    struct transcode_sound *sound = &remake->job.sounds[track].facts;
     struct transcode_coded coded = {0};
     struct rr_buf message = {0};
     int fds[3] = {remake->job.source_fd, remake->out_fd, -1};
-    ask->plan = remake->job.plan;
-    transcode_encode_message(&message, TRANSCODE_AUDIO, audio, ask);
-    rr_free(ask);
+    transcode_track_message(&message, &remake->job.plan, TRANSCODE_AUDIO_RUNG + track);
     enum rr_err err = transcode_memfd(&remake->sizes_fd, "reelrig-sound", fault);
     fds[2] = remake->sizes_fd;
     err = err != RR_OK
@@ -118,17 +116,41 @@ static enum rr_err remake_sound(struct remake *remake, struct rr_transcode_remad
     err = err != RR_OK
               ? err
               : transcode_worker_wait(&remake->worker, TRANSCODE_SOUND, remake->job.cancel, fault);
-    if (err == RR_OK && (!transcode_decode_message(transcode_worker_body(&remake->worker), sound,
-                                                   remake->job.sound) ||
-                         remake->job.sound->source_packets == 0)) {
+    if (err == RR_OK &&
+        (!transcode_decode_message(transcode_worker_body(&remake->worker), sound, sound) ||
+         sound->source_packets == 0)) {
         err = rr_fail(fault, RR_ERR_DAMAGED, "the sound worker's answer does not follow its form");
     }
+    err = err != RR_OK ? err : transcode_sound_digest(&coded, sound, remake->out_fd, 0, fault);
+    if (err == RR_OK) {
+        *out = (struct rr_transcode_remade){.source_last = sound->source_packets - 1,
+                                            .source_digest = sound->digest,
+                                            .output_digest = coded.digest,
+                                            .output_bytes = coded.bytes};
+    }
+    return err;
+}
+
+static enum rr_err remake_text(struct remake *remake, struct rr_transcode_remade *out,
+                               unsigned track, struct rr_fault *fault)
+{
+    struct transcode_job_text *text = &remake->job.texts[track];
+    struct transcode_coded coded = {0};
+    struct rr_buf message = {0};
+    int fds[2] = {remake->job.source_fd, remake->out_fd};
+    transcode_track_message(&message, &remake->job.plan, TRANSCODE_SUBTITLE_RUNG + track);
+    enum rr_err err = transcode_worker_ask(&remake->worker, &message, fds, 2, AUDIO_SECONDS, fault);
     err = err != RR_OK
               ? err
-              : transcode_sound_digest(&coded, remake->job.sound, remake->out_fd, 0, fault);
+              : transcode_worker_wait(&remake->worker, TRANSCODE_CUES, remake->job.cancel, fault);
+    err = err != RR_OK ? err
+                       : transcode_text_take(text, transcode_worker_body(&remake->worker),
+                                             remake->out_fd, fault);
     if (err == RR_OK) {
-        *out = (struct rr_transcode_remade){.source_last = remake->job.sound->source_packets - 1,
-                                            .source_digest = remake->job.sound->digest,
+        uint32_t packets = text->facts.source_packets;
+        transcode_cues_digest(&coded, rr_buf_slice(&text->cues));
+        *out = (struct rr_transcode_remade){.source_last = packets > 0 ? packets - 1 : 0,
+                                            .source_digest = text->facts.digest,
                                             .output_digest = coded.digest,
                                             .output_bytes = coded.bytes};
     }
@@ -152,9 +174,13 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
     err = err != RR_OK ? err : transcode_memfd(&remake->out_fd, "reelrig-packets", fault);
     if (err == RR_OK && leaf->rendition < plan->rung_count) {
         err = remake_picture(remake, out, leaf, fault);
-    } else if (err == RR_OK && leaf->rendition == plan->rung_count && plan->audio_stream >= 0 &&
-               leaf->gop == 0) {
-        err = remake_sound(remake, out, fault);
+    } else if (err == RR_OK && leaf->gop == 0 &&
+               leaf->rendition < plan->rung_count + plan->audio_count) {
+        err = remake_sound(remake, out, leaf->rendition - plan->rung_count, fault);
+    } else if (err == RR_OK && leaf->gop == 0 &&
+               leaf->rendition < plan->rung_count + plan->audio_count + plan->subtitle_count) {
+        err =
+            remake_text(remake, out, leaf->rendition - plan->rung_count - plan->audio_count, fault);
     } else if (err == RR_OK) {
         err = rr_fail(fault, RR_ERR_NOTFOUND, "the job has no rendition %u with GOP %u",
                       leaf->rendition, (unsigned)leaf->gop);

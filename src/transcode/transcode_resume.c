@@ -77,6 +77,71 @@ static void load_coded(struct transcode_job *job, struct transcode_packets *scra
     rr_buf_clear(&body);
 }
 
+static void load_sound(struct transcode_job *job, unsigned track)
+{
+    struct transcode_job_sound *sound = &job->sounds[track];
+    struct rr_buf body = {0};
+    char name[64];
+    uint64_t payload = 0;
+    snprintf(name, sizeof name, TRANSCODE_SOUND_RECORD, track);
+    if (transcode_journal_get(&body, job->options.job_folder, name, &sound->offset, &payload)) {
+        struct rr_reader reader = rr_reader_of(rr_buf_slice(&body));
+        struct rr_slice facts = rr_read_var32(&reader, TRANSCODE_MESSAGE_MAX);
+        sound->done = !reader.failed && transcode_decode_message(facts, sound, &sound->facts) &&
+                      reader.len == (size_t)sound->facts.count * 4 && payload == sound->facts.bytes;
+        if (sound->done) {
+            rr_buf_append(&sound->sizes, reader.ptr, reader.len);
+            job->resumed++;
+        }
+    }
+    rr_buf_clear(&body);
+}
+
+static void load_text(struct transcode_job *job, unsigned track)
+{
+    struct transcode_job_text *text = &job->texts[track];
+    struct rr_buf body = {0};
+    char name[64];
+    uint64_t offset = 0, payload = 0;
+    snprintf(name, sizeof name, TRANSCODE_TEXT_RECORD, track);
+    if (transcode_journal_get(&body, job->options.job_folder, name, &offset, &payload)) {
+        struct rr_reader reader = rr_reader_of(rr_buf_slice(&body));
+        struct rr_slice facts = rr_read_var32(&reader, TRANSCODE_MESSAGE_MAX);
+        text->done =
+            !reader.failed && transcode_decode_message(facts, cues, &text->facts) &&
+            transcode_cues_check(&text->facts, rr_slice_of(reader.ptr, reader.len), NULL) == RR_OK;
+        if (text->done) {
+            rr_buf_append(&text->cues, reader.ptr, reader.len);
+            job->resumed++;
+        }
+    }
+    rr_buf_clear(&body);
+}
+
+void transcode_track_record(char out[static 64], const struct transcode_plan *plan, unsigned index)
+{
+    bool sound = index < plan->audio_count;
+    snprintf(out, 64, sound ? TRANSCODE_SOUND_RECORD : TRANSCODE_TEXT_RECORD,
+             sound ? index : index - plan->audio_count);
+}
+
+bool transcode_job_tracks_done(const struct transcode_job *job, unsigned *rung)
+{
+    for (unsigned track = 0; track < job->plan.audio_count; track++) {
+        if (!job->sounds[track].done) {
+            *rung = TRANSCODE_AUDIO_RUNG + track;
+            return false;
+        }
+    }
+    for (unsigned track = 0; track < job->plan.subtitle_count; track++) {
+        if (!job->texts[track].done) {
+            *rung = TRANSCODE_SUBTITLE_RUNG + track;
+            return false;
+        }
+    }
+    return true;
+}
+
 void transcode_job_load(struct transcode_job *job, struct transcode_packets *scratch)
 {
     struct rr_buf body = {0};
@@ -101,18 +166,11 @@ void transcode_job_load(struct transcode_job *job, struct transcode_packets *scr
         struct rr_reader reader = rr_reader_of(rr_buf_slice(&body));
         job->source_done = rr_read_u32(&reader) == job->gop_count;
     }
-    if (job->plan.audio_stream >= 0 &&
-        transcode_journal_get(&body, job->options.job_folder, TRANSCODE_SOUND_RECORD,
-                              &job->sound_offset, &payload)) {
-        struct rr_reader reader = rr_reader_of(rr_buf_slice(&body));
-        struct rr_slice sound = rr_read_var32(&reader, TRANSCODE_MESSAGE_MAX);
-        job->sound_done = !reader.failed && transcode_decode_message(sound, sound, job->sound) &&
-                          reader.len == (size_t)job->sound->count * 4 &&
-                          payload == job->sound->bytes;
-        if (job->sound_done) {
-            rr_buf_append(&job->sound_sizes, reader.ptr, reader.len);
-            job->resumed++;
-        }
+    for (unsigned track = 0; track < job->plan.audio_count; track++) {
+        load_sound(job, track);
+    }
+    for (unsigned track = 0; track < job->plan.subtitle_count; track++) {
+        load_text(job, track);
     }
     rr_buf_clear(&body);
 }

@@ -65,9 +65,9 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
     err = err != RR_OK ? err : transcode_worker_find(job->program, &job->options, fault);
     err = err != RR_OK ? err : transcode_source_fd(&job->source_fd, source_fd, fault);
     err = err != RR_OK ? err : look_at_file(job, &job->source_size, &job->source_mtime, fault);
-    err = err != RR_OK
-              ? err
-              : transcode_probe_with(&job->facts, job->program, job->source_fd, cancel, fault);
+    err = err != RR_OK ? err
+                       : transcode_probe_with(&job->facts, job->program, job->source_fd,
+                                              job->options.video, cancel, fault);
     err = err != RR_OK ? err : transcode_auto(job, fault);
     err = err != RR_OK ? err : transcode_plan_make(&job->plan, &job->facts, &job->options, fault);
     if (err == RR_OK && job->facts.shown.duration_us > 0) {
@@ -75,7 +75,6 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
             (uint32_t)((job->facts.shown.duration_us + job->plan.gop_ms * INT64_C(1000) - 1) /
                        (job->plan.gop_ms * INT64_C(1000)));
     }
-    job->sound = rr_alloc(sizeof *job->sound);
     return err;
 }
 
@@ -87,9 +86,11 @@ void transcode_job_clear(struct transcode_job *job)
     for (unsigned rung = 0; rung < RR_RUNGS_MAX; rung++) {
         rr_buf_clear(&job->extradata[rung]);
     }
-    rr_buf_clear(&job->sound_sizes);
+    for (unsigned track = 0; track < RR_TRACKS_MAX; track++) {
+        rr_buf_clear(&job->sounds[track].sizes);
+        rr_buf_clear(&job->texts[track].cues);
+    }
     rr_free(job->gops);
-    rr_free(job->sound);
     if (job->source_fd >= 0) {
         close(job->source_fd);
     }
@@ -118,6 +119,9 @@ enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
     }
     job->progress = progress;
     job->progress_ctx = ctx;
+    if (err == RR_OK) {
+        transcode_tracks_tell(&job->plan, &job->facts, &job->options);
+    }
     err = err != RR_OK
               ? err
               : transcode_journal_key(&job->key, job->source_fd, &job->plan, cancel, fault);

@@ -183,7 +183,7 @@ void transcode_scan_cut(struct rr_transcode_shard **out, uint32_t *count,
     } else {
         shards = rr_alloc_array(1, sizeof *shards);
     }
-    if (job->plan.audio_stream >= 0) {
+    if (job->plan.audio_count + job->plan.subtitle_count > 0) {
         shards[used++] = (struct rr_transcode_shard){.sound = true, .cost = 1};
     }
     *out = shards;

@@ -27,6 +27,7 @@ struct transcode_scheduler {
     int granted_fds[RR_RUNGS_MAX];
     bool source_on, sound_on;
     uint8_t source_deaths, sound_deaths; /* since it last gave something */
+    unsigned sound_rung; /* the track that the sound worker makes, as TRANSCODE_AUDIO_RUNG says */
     int sound_fds[2];
     struct transcode_encoder *encoders;
     unsigned encoder_count;
@@ -66,7 +67,8 @@ enum rr_err transcode_encoder_failed(struct transcode_scheduler *plan,
                                      struct transcode_encoder *encoder, enum rr_err err,
                                      struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- sound (transcode_sound.c); as those of the source ---- */
+/* ---- sound and text (transcode_sound.c); as those of the source ---- */
+/* Starts on the first track that is not done, if there is one. */
 enum rr_err transcode_sound_start(struct transcode_scheduler *plan,
                                   struct rr_fault *fault) RR_MUST_USE;
 enum rr_err transcode_sound_serve(struct transcode_scheduler *plan,

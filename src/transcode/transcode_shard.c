@@ -73,7 +73,6 @@ static void look_at_journal(struct rr_transcode_job *job)
     look->source_fd = look->lock_fd = -1;
     look->options = job->job.options;
     look->plan = job->job.plan;
-    look->sound = rr_alloc(sizeof *look->sound);
     transcode_job_load(look, scratch);
     uint32_t whole = transcode_job_missing(look);
     job->cells = rr_alloc_array(whole + 1u, sizeof *job->cells);
@@ -95,7 +94,9 @@ static void look_at_journal(struct rr_transcode_job *job)
     }
     for (uint32_t i = 0; i < job->shard_count; i++) {
         struct rr_transcode_shard *shard = &job->shards[i];
-        job->own[i] = shard->sound ? look->sound_done : shard->cell_end <= job->begin_cell;
+        unsigned rung = 0;
+        job->own[i] = shard->sound ? transcode_job_tracks_done(look, &rung)
+                                   : shard->cell_end <= job->begin_cell;
         shard->done = job->own[i];
     }
     transcode_job_clear(look);
@@ -322,9 +323,12 @@ void rr_transcode_shown(const struct rr_transcode_job *job, struct rr_transcode_
         to->fps = seconds > 0 ? (double)job->job.frames_done[rung] / seconds : 0;
         out->fps += to->fps;
     }
-    if (plan->audio_stream >= 0) {
+    for (unsigned i = 0; i < (unsigned)plan->audio_count + plan->subtitle_count; i++) {
         struct rr_transcode_rendition_progress *to = &out->renditions[out->rendition_count++];
-        transcode_rung_name(to->name, plan, TRANSCODE_AUDIO_RUNG);
+        transcode_rung_name(to->name, plan,
+                            i < plan->audio_count
+                                ? TRANSCODE_AUDIO_RUNG + i
+                                : TRANSCODE_SUBTITLE_RUNG + i - plan->audio_count);
         to->gops = 1;
         to->gops_done = job->shards[job->shard_count - 1].done;
     }
@@ -364,13 +368,15 @@ static enum rr_err import(struct rr_transcode_job *job, uint32_t *index,
     struct rr_buf body = {0};
     char name[64];
     uint64_t at = 0, payload = 0;
-    unsigned records = part->sound ? 1 : job->job.plan.rung_count + 1u;
+    const struct transcode_plan *plan = &job->job.plan;
+    unsigned records =
+        part->sound ? (unsigned)plan->audio_count + plan->subtitle_count : plan->rung_count + 1u;
     uint32_t groups = part->sound ? 1 : part->gops;
     enum rr_err err = RR_OK;
     for (uint32_t gop = 0; gop < groups && err == RR_OK; gop++) {
         for (unsigned i = 0; i < records && err == RR_OK; i++) {
             if (part->sound) {
-                snprintf(name, sizeof name, TRANSCODE_SOUND_RECORD);
+                transcode_track_record(name, plan, i);
             } else if (i == 0) {
                 snprintf(name, sizeof name, TRANSCODE_GOP_RECORD, (unsigned)*index);
             } else {

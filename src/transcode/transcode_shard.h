@@ -6,7 +6,8 @@
 
 /* ---- parts: what a rig gives for a shard (transcode_part.c)
  * The file: u32 version, u8 sound, u32 GOPs, u32 bad_from; then for each GOP its record and that of
- * each rung, or the sound's record: u32 body, u64 payload, bodies and payloads as in the journal.
+ * each rung, or the records of all sound and text: u32 body, u64 payload, bodies and payloads as in
+ * the journal.
  */
 struct transcode_part {
     int fd; /* borrowed */

@@ -3,6 +3,7 @@
 #include "wire/wire_private.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static uint64_t end_of(const struct rr_rendition *rendition)
 {
@@ -69,23 +70,40 @@ static void write_representation(struct rr_buf *out, const struct rr_rendition *
     rr_buf_format(out, "        </SegmentTemplate>\n      </Representation>\n");
 }
 
-/* Renditions of one kind and one range of colours: what a player may switch between. */
-static void write_set(struct rr_buf *out, const struct rr_manifest *manifest,
-                      enum rr_rendition_kind kind, uint8_t video_range)
+/* Text of an element or attribute. */
+static void write_escaped(struct rr_buf *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        const char *entity = *text == '&'   ? "&amp;"
+                             : *text == '<' ? "&lt;"
+                             : *text == '>' ? "&gt;"
+                             : *text == '"' ? "&quot;"
+                                            : NULL;
+        if (entity != NULL) {
+            rr_buf_format(out, "%s", entity);
+        } else if (strncmp(text, "\xef\xbf\xbe", 3) == 0 || strncmp(text, "\xef\xbf\xbf", 3) == 0) {
+            rr_write_u8(out, '?'); /* no characters of XML [XML 1.0, 2.2] */
+            text += 2;
+        } else {
+            rr_write_u8(out, (uint8_t)*text);
+        }
+    }
+}
+
+/* Renditions of one range of colours: what a player may switch between. */
+static void write_videos(struct rr_buf *out, const struct rr_manifest *manifest,
+                         uint8_t video_range)
 {
     static const unsigned transfers[] = {1, 16, 18}; /* [ITU-T H.273, table 3]: BT.709, PQ, HLG */
     bool open = false;
     for (uint32_t i = 0; i < manifest->rendition_count; i++) {
         const struct rr_rendition *r = &manifest->renditions[i];
-        if (r->kind != kind || r->video_range != video_range) {
+        if (r->kind != RR_RENDITION_VIDEO || r->video_range != video_range) {
             continue;
         }
         if (!open) {
-            const char *type = kind == RR_RENDITION_VIDEO ? "video" : "audio";
-            rr_buf_format(out,
-                          "    <AdaptationSet contentType=\"%s\" mimeType=\"%s/mp4\" "
-                          "segmentAlignment=\"true\" startWithSAP=\"1\">\n",
-                          type, type);
+            rr_buf_format(out, "    <AdaptationSet contentType=\"video\" mimeType=\"video/mp4\" "
+                               "segmentAlignment=\"true\" startWithSAP=\"1\">\n");
             if (video_range != 0) {
                 rr_buf_format(out,
                               "      <SupplementalProperty schemeIdUri="
@@ -101,6 +119,78 @@ static void write_set(struct rr_buf *out, const struct rr_manifest *manifest,
     }
 }
 
+static void write_set_start(struct rr_buf *out, const struct rr_rendition *r, const char *type)
+{
+    rr_buf_format(out, "    <AdaptationSet %s", type);
+    if (r->language[0] != '\0') {
+        rr_buf_format(out, " lang=\"%s\"", r->language);
+    }
+    rr_buf_format(out, ">\n");
+    if (r->label[0] != '\0') {
+        rr_buf_format(out, "      <Label>");
+        write_escaped(out, r->label);
+        rr_buf_format(out, "</Label>\n");
+    }
+}
+
+static void write_role(struct rr_buf *out, const char *value)
+{
+    rr_buf_format(out, "      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"%s\"/>\n",
+                  value);
+}
+
+/* Each audio track is a set of its own, so that a player offers the choice and never mixes them. */
+static void write_audios(struct rr_buf *out, const struct rr_manifest *manifest)
+{
+    const struct rr_rendition *main = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < manifest->rendition_count; i++) {
+        const struct rr_rendition *r = &manifest->renditions[i];
+        if (r->kind == RR_RENDITION_AUDIO) {
+            bool better = main == NULL || ((main->flags & RR_RENDITION_DEFAULT) == 0 &&
+                                           (r->flags & RR_RENDITION_DEFAULT) != 0);
+            main = better ? r : main;
+            count++;
+        }
+    }
+    for (uint32_t i = 0; i < manifest->rendition_count; i++) {
+        const struct rr_rendition *r = &manifest->renditions[i];
+        if (r->kind != RR_RENDITION_AUDIO) {
+            continue;
+        }
+        write_set_start(out, r,
+                        "contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" "
+                        "startWithSAP=\"1\"");
+        if (count > 1) {
+            write_role(out, r == main ? "main" : "alternate");
+        }
+        write_representation(out, r);
+        rr_buf_format(out, "    </AdaptationSet>\n");
+    }
+}
+
+/* Whole files, fetched once. TTML and not WebVTT, and no contentType: ffmpeg refuses a manifest
+ * that names a file as text and does not end in what it knows of media. */
+static void write_subtitles(struct rr_buf *out, const struct rr_manifest *manifest)
+{
+    for (uint32_t i = 0; i < manifest->rendition_count; i++) {
+        const struct rr_rendition *r = &manifest->renditions[i];
+        if (r->kind != RR_RENDITION_SUBTITLE) {
+            continue;
+        }
+        write_set_start(out, r, "mimeType=\"application/ttml+xml\"");
+        write_role(out, (r->flags & RR_RENDITION_FORCED) != 0 ? "forced-subtitle" : "subtitle");
+        if ((r->flags & RR_RENDITION_DEFAULT) != 0) {
+            write_role(out, "main");
+        }
+        rr_buf_format(out,
+                      "      <Representation id=\"%s\" bandwidth=\"%" PRIu32 "\">\n"
+                      "        <BaseURL>%s/all.ttml</BaseURL>\n      </Representation>\n"
+                      "    </AdaptationSet>\n",
+                      r->name, r->peak_bps, r->name);
+    }
+}
+
 void rr_dash_manifest(struct rr_buf *out, const struct rr_manifest *manifest)
 {
     const struct rr_rendition *longest = NULL;
@@ -112,7 +202,7 @@ void rr_dash_manifest(struct rr_buf *out, const struct rr_manifest *manifest)
             (double)end_of(r) / r->timescale > (double)end_of(longest) / longest->timescale) {
             longest = r;
         }
-        for (uint32_t j = 0; j < r->segment_count; j++) {
+        for (uint32_t j = 0; j < r->segment_count && r->kind != RR_RENDITION_SUBTITLE; j++) {
             uint64_t s = ((uint64_t)r->segments[j].duration + r->timescale - 1) / r->timescale;
             segment_s = s > segment_s ? s : segment_s;
         }
@@ -128,8 +218,9 @@ void rr_dash_manifest(struct rr_buf *out, const struct rr_manifest *manifest)
                   "S\">\n  <Period id=\"0\" start=\"PT0S\">\n",
                   segment_s, segment_s);
     for (uint8_t range = 0; range <= 2; range++) {
-        write_set(out, manifest, RR_RENDITION_VIDEO, range);
+        write_videos(out, manifest, range);
     }
-    write_set(out, manifest, RR_RENDITION_AUDIO, 0);
+    write_audios(out, manifest);
+    write_subtitles(out, manifest);
     rr_buf_format(out, "  </Period>\n</MPD>\n");
 }

@@ -112,6 +112,18 @@ bool wire_codecs_valid(const char *text, size_t len)
     return len > 0;
 }
 
+bool wire_language_valid(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        bool letter = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z');
+        bool digit = text[i] >= '0' && text[i] <= '9';
+        if (!letter && !digit && (text[i] != '-' || i == 0 || i + 1 == len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool wire_title_valid(const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {

@@ -75,7 +75,19 @@ static void read_segment(struct rr_reader *reader, struct rr_segment *out,
     }
 }
 
-static void write_rendition(struct rr_buf *out, const struct rr_rendition *r)
+static bool has_tracks(const struct rr_manifest *manifest)
+{
+    for (uint32_t i = 0; i < manifest->rendition_count; i++) {
+        const struct rr_rendition *r = &manifest->renditions[i];
+        if (r->kind == RR_RENDITION_SUBTITLE || r->language[0] != '\0' || r->label[0] != '\0' ||
+            r->flags != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void write_rendition(struct rr_buf *out, const struct rr_rendition *r, bool tracks)
 {
     rr_write_u8(out, (uint8_t)r->kind);
     wire_write_text(out, r->name, RR_NAME_MAX);
@@ -92,6 +104,11 @@ static void write_rendition(struct rr_buf *out, const struct rr_rendition *r)
     rr_write_u32(out, r->peak_bps);
     rr_write_u32(out, r->mean_bps);
     rr_write_u32(out, r->timescale);
+    if (tracks) {
+        wire_write_text(out, r->language, RR_LANGUAGE_MAX);
+        wire_write_text(out, r->label, RR_NAME_MAX);
+        rr_write_u8(out, r->flags);
+    }
     write_segment(out, &r->init);
     rr_write_u32(out, r->segment_count);
     for (uint32_t i = 0; i < r->segment_count; i++) {
@@ -101,15 +118,18 @@ static void write_rendition(struct rr_buf *out, const struct rr_rendition *r)
 
 static bool rendition_fits(const struct rr_rendition *r)
 {
-    bool video = r->kind == RR_RENDITION_VIDEO, audio = r->kind == RR_RENDITION_AUDIO;
+    bool video = r->kind == RR_RENDITION_VIDEO, subtitle = r->kind == RR_RENDITION_SUBTITLE;
+    bool known = video || subtitle || r->kind == RR_RENDITION_AUDIO;
     bool picture = r->width > 0 && r->height > 0 && r->sar_num > 0 && r->sar_den > 0;
     bool no_picture = r->width == 0 && r->height == 0;
-    return (video || audio) && (video ? picture : no_picture) && r->fps_den > 0 &&
-           r->video_range <= 2 && r->timescale > 0 && r->init.start == 0 && r->init.duration == 0;
+    uint8_t flags = RR_RENDITION_DEFAULT | (subtitle ? RR_RENDITION_FORCED : 0u);
+    return known && (video ? picture : no_picture) && r->fps_den > 0 && r->video_range <= 2 &&
+           (r->flags & ~flags) == 0 && r->timescale > 0 && r->init.start == 0 &&
+           r->init.duration == 0;
 }
 
 static void read_rendition(struct rr_reader *reader, struct rr_rendition *r,
-                           const struct rr_manifest *manifest)
+                           const struct rr_manifest *manifest, bool tracks)
 {
     r->kind = (enum rr_rendition_kind)rr_read_u8(reader);
     wire_read_text(reader, r->name, RR_NAME_MAX, wire_name_valid);
@@ -126,6 +146,11 @@ static void read_rendition(struct rr_reader *reader, struct rr_rendition *r,
     r->peak_bps = rr_read_u32(reader);
     r->mean_bps = rr_read_u32(reader);
     r->timescale = rr_read_u32(reader);
+    if (tracks) {
+        wire_read_text(reader, r->language, RR_LANGUAGE_MAX, wire_language_valid);
+        wire_read_text(reader, r->label, RR_NAME_MAX, wire_title_valid);
+        r->flags = rr_read_u8(reader);
+    }
     read_segment(reader, &r->init, manifest);
     uint32_t count = rr_read_count32(reader, RR_SEGMENTS_MAX);
     if (reader->failed || !rendition_fits(r) || count > reader->len / SEGMENT_BYTES) {
@@ -145,7 +170,8 @@ static void read_rendition(struct rr_reader *reader, struct rr_rendition *r,
 static void write_manifest(struct rr_buf *out, const struct rr_manifest *manifest,
                            bool with_signature)
 {
-    rr_write_u8(out, WIRE_VERSION);
+    bool tracks = has_tracks(manifest);
+    rr_write_u8(out, tracks ? WIRE_VERSION_TRACKS : WIRE_VERSION);
     rr_write_u32(out, manifest->chain_id);
     wire_write_hash(out, &manifest->resource_id);
     wire_write_key(out, &manifest->owner);
@@ -164,7 +190,7 @@ static void write_manifest(struct rr_buf *out, const struct rr_manifest *manifes
     }
     rr_write_u16(out, (uint16_t)manifest->rendition_count);
     for (uint32_t i = 0; i < manifest->rendition_count; i++) {
-        write_rendition(out, &manifest->renditions[i]);
+        write_rendition(out, &manifest->renditions[i], tracks);
     }
     if (with_signature) {
         wire_write_signature(out, &manifest->signature);
@@ -176,9 +202,13 @@ void rr_manifest_encode(struct rr_buf *out, const struct rr_manifest *manifest)
     write_manifest(out, manifest, true);
 }
 
-static void read_front(struct rr_reader *reader, struct rr_manifest *m)
+static void read_front(struct rr_reader *reader, struct rr_manifest *m, bool *tracks)
 {
-    wire_read_version(reader);
+    uint8_t version = rr_read_u8(reader);
+    *tracks = version == WIRE_VERSION_TRACKS;
+    if (!*tracks && version != WIRE_VERSION) {
+        wire_refuse(reader);
+    }
     m->chain_id = rr_read_u32(reader);
     wire_read_hash(reader, &m->resource_id);
     wire_read_key(reader, &m->owner);
@@ -235,7 +265,7 @@ static void read_objects(struct rr_reader *reader, struct rr_manifest *m)
     }
 }
 
-static void read_renditions(struct rr_reader *reader, struct rr_manifest *m)
+static void read_renditions(struct rr_reader *reader, struct rr_manifest *m, bool tracks)
 {
     uint32_t count = rr_read_count16(reader, RR_RENDITIONS_MAX);
     if (reader->failed) {
@@ -244,12 +274,15 @@ static void read_renditions(struct rr_reader *reader, struct rr_manifest *m)
     m->renditions = count > 0 ? rr_alloc_array(count, sizeof *m->renditions) : NULL;
     m->rendition_count = count;
     for (uint32_t i = 0; i < count && !reader->failed; i++) {
-        read_rendition(reader, &m->renditions[i], m);
+        read_rendition(reader, &m->renditions[i], m, tracks);
         for (uint32_t j = 0; j < i; j++) {
             if (strcmp(m->renditions[i].name, m->renditions[j].name) == 0) {
                 wire_refuse(reader);
             }
         }
+    }
+    if (has_tracks(m) != tracks) {
+        wire_refuse(reader); /* the other version's form */
     }
 }
 
@@ -262,12 +295,13 @@ enum rr_err rr_manifest_decode(struct rr_manifest *out, struct rr_slice bytes,
         return rr_fail(fault, RR_ERR_LIMIT, "a manifest of %zu bytes; at most %u", bytes.len,
                        RR_MANIFEST_BYTES_MAX);
     }
-    read_front(&reader, &manifest);
+    bool tracks = false;
+    read_front(&reader, &manifest, &tracks);
     if (!reader.failed) {
         read_objects(&reader, &manifest);
     }
     if (!reader.failed) {
-        read_renditions(&reader, &manifest);
+        read_renditions(&reader, &manifest, tracks);
     }
     wire_read_signature(&reader, &manifest.signature);
     enum rr_err err = wire_done(&reader, "manifest", fault);

@@ -31,11 +31,19 @@ enum rr_err rr_object_decode(struct rr_object *out, struct rr_slice bytes,
 /* ---- manifest: owner-signed, versioned; a later revision replaces an earlier one ----------------
  */
 enum rr_resource_kind { RR_RESOURCE_VOD = 1, RR_RESOURCE_LIVE = 2, RR_RESOURCE_FILE = 3 };
-enum rr_rendition_kind { RR_RENDITION_VIDEO = 1, RR_RENDITION_AUDIO = 2 };
-#define RR_RENDITIONS_MAX 32
-#define RR_SEGMENTS_MAX   65536 /* of one rendition */
-#define RR_OBJECTS_MAX    65536 /* of 8 KiB each in memory */
-#define RR_NAME_MAX       64
+enum rr_rendition_kind {
+    RR_RENDITION_VIDEO = 1,
+    RR_RENDITION_AUDIO = 2,
+    RR_RENDITION_SUBTITLE =
+        3, /* segments are WebVTT; init is the whole track as TTML */
+};
+#define RR_RENDITIONS_MAX    32
+#define RR_LANGUAGE_MAX      35    /* RFC 5646, 4.4.1 */
+#define RR_RENDITION_DEFAULT 1u    /* what plays when nobody chooses */
+#define RR_RENDITION_FORCED  2u    /* subtitles that are shown even to those who want none */
+#define RR_SEGMENTS_MAX      65536 /* of one rendition */
+#define RR_OBJECTS_MAX       65536 /* of 8 KiB each in memory */
+#define RR_NAME_MAX          64
 struct rr_segment {
     uint32_t object; /* index into objects */
     uint64_t offset; /* inside the object */
@@ -47,8 +55,8 @@ struct rr_segment {
 struct rr_rendition {
     enum rr_rendition_kind kind;
     char name[RR_NAME_MAX + 1];   /* [a-z0-9-]: "720p", "audio" */
-    char codecs[RR_NAME_MAX + 1]; /* RFC 6381 */
-    uint16_t width, height;       /* 0 for audio */
+    char codecs[RR_NAME_MAX + 1]; /* RFC 6381; "wvtt" for subtitles */
+    uint16_t width, height;       /* 0 but for video */
     uint16_t sar_num, sar_den;
     uint32_t fps_num, fps_den; /* mean; 0/1 for audio */
     uint8_t video_range;       /* 0 SDR, 1 PQ, 2 HLG */
@@ -56,8 +64,11 @@ struct rr_rendition {
     uint32_t sample_rate;
     uint32_t peak_bps, mean_bps;
     uint32_t timescale;
-    struct rr_segment init;      /* start and duration 0 */
-    struct rr_segment *segments; /* owned */
+    char language[RR_LANGUAGE_MAX + 1]; /* RFC 5646: "en"; empty: not known */
+    char label[RR_NAME_MAX + 1];        /* for people; UTF-8, no control characters; may be empty */
+    uint8_t flags;                      /* RR_RENDITION_DEFAULT, RR_RENDITION_FORCED */
+    struct rr_segment init;             /* start and duration 0 */
+    struct rr_segment *segments;        /* owned */
     uint32_t segment_count;
 };
 struct rr_manifest {
@@ -88,6 +99,8 @@ void rr_resource_id(struct rr_hash32 *out, uint32_t chain_id, const struct rr_pu
  * UTF-8, and control characters, become '?'. A title cut elsewhere makes a manifest that no decoder
  * takes. */
 void rr_manifest_set_title(struct rr_manifest *manifest, const char *text);
+/* Version 2 when a rendition is a subtitle or has a language, label or flag, else version 1: one
+ * form for each value, and the signatures of manifests without them stay good. */
 void rr_manifest_encode(struct rr_buf *out, const struct rr_manifest *manifest);
 /* Checks every range and index, names, and resource_id; not the signature. */
 enum rr_err rr_manifest_decode(struct rr_manifest *out, struct rr_slice bytes,

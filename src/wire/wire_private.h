@@ -4,7 +4,8 @@
 #define RR_WIRE_PRIVATE_H
 #include "wire/wire.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION        1
+#define WIRE_VERSION_TRACKS 2 /* manifests with languages, labels, flags or subtitles */
 
 void wire_write_hash(struct rr_buf *out, const struct rr_hash32 *hash);
 void wire_read_hash(struct rr_reader *reader, struct rr_hash32 *out);
@@ -27,6 +28,7 @@ bool wire_name_valid(const char *text, size_t len);   /* 1.. of [a-z0-9-] */
 bool wire_codecs_valid(const char *text, size_t len); /* 1.. of [A-Za-z0-9.,_-] */
 bool wire_title_valid(const char *text,
                       size_t len); /* UTF-8 without control characters; empty is fine */
+bool wire_language_valid(const char *text, size_t len); /* of [A-Za-z0-9-]; empty is fine */
 /* Writes depth u8 and siblings; reading checks the limits. */
 void wire_write_place(struct rr_buf *out, const struct rr_merkle_proof *place);
 void wire_read_place(struct rr_reader *reader, struct rr_merkle_proof *out);

@@ -162,29 +162,35 @@ def segment(objects, init):
     return le(which, 4) + le(offset, 8) + le(size, 4) + times + octets(32)
 
 
-def rendition(objects, index):
-    video = number(0, 1) == 1
+def rendition(objects, index, tracks=False):
+    kind = number(1, 3) if tracks else 2 - number(0, 1)
+    video = kind == 1
     name = letters(4, NAME)
-    out = (b"\x01" if video else b"\x02") + text(b"ab"[index:index + 1] + name[1:])
+    out = bytes([kind]) + text(b"abc"[index:index + 1] + name[1:])
     out += text(letters(4, "abcxyzABCXYZ0189.,_-"))
     out += u16(1) + u16(1) if video else le(0, 4)
     out += u16(1) + u16(1) + u32() + u32(1) + u8(0, 2) + u16() + u32() + u32() + u32() + u32(1)
+    if tracks:
+        out += text(letters(4, "abcdefghijklmnopqrstuvwxyz")) + text(letters(4, "A label, 1-9!"))
+        out += u8(0, 3 if kind == 3 else 1)
     out += segment(objects, True) + le(2, 4)
     return out + segment(objects, False) + segment(objects, False)
 
 
-def manifest():
+def manifest(tracks=False):
     chain_id, owner, created = u32(), octets(32), u64()
     kind, revision, title = number(1, 3), u32(1), text(letters(4, "A title, 1-9!"))
     price, slice_bytes, job, proof = coin(), u32(4096, 16 << 20), octets(32), octets(32)
     objects = [object_record(), object_record()]
     original = 0 if kind == 2 else number(0, 1)
-    renditions = rendition(objects, 0) + rendition(objects, 1)
+    count = 3 if tracks else 2
+    renditions = b"".join(rendition(objects, i, tracks) for i in range(count))
     first = bytes(32) if kind == 2 else objects[original][0][1:33]
     resource = hashed("rr.resource", chain_id + owner + first + created + bytes([kind]))
-    out = V + chain_id + resource + owner + created + bytes([kind]) + revision + title + price + slice_bytes + job + proof
-    out += le(original, 4) + le(2, 4) + objects[0][0] + objects[1][0] + le(2, 2) + renditions
-    digests["manifest"] = hashed("rr.manifest.v1", out)
+    version = b"\x02" if tracks else V
+    out = version + chain_id + resource + owner + created + bytes([kind]) + revision + title + price + slice_bytes + job + proof
+    out += le(original, 4) + le(2, 4) + objects[0][0] + objects[1][0] + le(count, 2) + renditions
+    digests["manifest_tracks" if tracks else "manifest"] = hashed("rr.manifest.v1", out)
     return out + octets(64)
 
 
@@ -364,7 +370,8 @@ FORMATS = {
     "work_chain": lambda: V + work_chain_body(), "work_offer": work_offer, "work_order": work_order, "work_quote": work_quote,
     "work_commit": lambda: V + octets(32) + u32() + u32() + u64() + octets(32) + octets(64),
     "genesis": genesis, "voucher": voucher, "header": header, "block": block, "tx_proof": tx_proof,
-    "object": lambda: object_record()[0], "manifest": manifest, "job_spec": job_spec, "pot_answer": pot_answer,
+    "object": lambda: object_record()[0], "manifest": manifest,
+    "manifest_tracks": lambda: manifest(True), "job_spec": job_spec, "pot_answer": pot_answer,
     "pot_leaves": lambda: V + octets(32) + le(2, 4) + leaf() + leaf(),
     "certificate": certificate, "certificates": lambda: V + le(2, 2) + certificate() + certificate(),
     "certificate_set": certificate_set,

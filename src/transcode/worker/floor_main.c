@@ -141,13 +141,14 @@ static enum rr_err make_plan(struct transcode_plan *plan, int fd,
     size_t fd_count = 0;
     struct transcode_facts *facts = rr_alloc(sizeof *facts);
     struct rr_transcode_options fit;
+    struct transcode_probe ask = {0};
     struct rr_buf message = {0};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         rr_free(facts);
         return rr_fail_errno(fault, "no socket");
     }
     struct worker worker = {.socket = pair[0]};
-    rr_write_u8(&message, TRANSCODE_PROBE);
+    transcode_encode_message(&message, TRANSCODE_PROBE, probe, &ask);
     enum rr_err err = transcode_options_fit(&fit, options, fault);
     if (err == RR_OK &&
         (!transcode_send(pair[1], rr_buf_slice(&message), &fd, 1) || !worker_receive(&worker))) {

@@ -62,6 +62,8 @@ void worker_input_close(struct worker_input *input);
  * sender's restart) the stamps go on where they were. Depends on the packets before it alone, so
  * every pass over a file sees the same. */
 int worker_input_read(struct worker_input *input, AVPacket *packet);
+/* Takes the video stream of that number, from 1 on, instead of the best. */
+enum rr_err worker_input_pick(struct worker_input *input, uint8_t number, struct rr_fault *fault);
 /* Opens a decoder of a stream, one thread. */
 enum rr_err worker_decoder_open(AVCodecContext **out, const AVStream *stream,
                                 struct rr_fault *fault);
@@ -102,6 +104,7 @@ void worker_packet_digest(struct rr_hash32 *out, const AVPacket *packet);
 enum rr_err worker_measure(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_audio(struct worker *worker, struct rr_fault *fault);
+enum rr_err worker_subtitle(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_segment(struct worker *worker, struct rr_fault *fault);
 void worker_mux_free(struct worker_mux *mux);

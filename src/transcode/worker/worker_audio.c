@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All sound of the input, once and whole, as stereo AAC: pieces encoded apart would each begin with
+/* One track of sound, once and whole, as AAC or Opus: pieces encoded apart would each begin with
  * priming and gap. SIMD is off here: float results differ in the last bit between instruction sets,
  * and the digest is to be the same on every machine; sound is a few percent of a job. */
 #include "crypto/crypto.h"
@@ -12,12 +12,14 @@
 #include <libswresample/swresample.h>
 #include <string.h>
 
-#define JUMP_MS   100  /* smaller steps of time stamps are rounding, not gaps */
-#define GAP_MAX_S 600  /* a longer gap is a broken time stamp */
-#define PIECE     4096 /* samples of silence at a time */
+#define JUMP_MS      100  /* smaller steps of time stamps are rounding, not gaps */
+#define GAP_MAX_S    600  /* a longer gap is a broken time stamp */
+#define PIECE        4096 /* samples of silence at a time */
+#define CHANNELS_MAX 6    /* the plan's largest: 5.1 */
 
 struct sound {
     const struct transcode_plan *plan;
+    const struct transcode_track *track;
     struct worker *live; /* frames go to the parent one by one; NULL: into files */
     struct worker_input input;
     AVCodecContext *decoder, *encoder;
@@ -70,25 +72,29 @@ static int fit_rate(int rate)
     return 48000;
 }
 
+/* AAC is libavcodec's own, whose floats are planes; libopus takes them interleaved, at 48 kHz. */
 static enum rr_err open_encoder(struct sound *sound, struct rr_fault *fault)
 {
-    const AVCodec *aac = avcodec_find_encoder(AV_CODEC_ID_AAC);
-    AVCodecContext *encoder = sound->encoder = aac != NULL ? avcodec_alloc_context3(aac) : NULL;
+    bool opus = sound->plan->audio_codec == RR_AUDIO_OPUS;
+    const AVCodec *codec =
+        opus ? avcodec_find_encoder_by_name("libopus") : avcodec_find_encoder(AV_CODEC_ID_AAC);
+    AVCodecContext *encoder = sound->encoder = codec != NULL ? avcodec_alloc_context3(codec) : NULL;
     if (encoder == NULL) {
-        return rr_fail(fault, RR_ERR_UNSUPPORTED, "this libavcodec has no AAC encoder");
+        return rr_fail(fault, RR_ERR_UNSUPPORTED, "this libavcodec has no %s encoder",
+                       opus ? "Opus" : "AAC");
     }
-    encoder->sample_rate = fit_rate(sound->decoder->sample_rate);
-    encoder->sample_fmt = AV_SAMPLE_FMT_FLTP;
-    av_channel_layout_default(&encoder->ch_layout, 2);
-    encoder->bit_rate = sound->plan->audio_bps;
+    encoder->sample_rate = opus ? 48000 : fit_rate(sound->decoder->sample_rate);
+    encoder->sample_fmt = opus ? AV_SAMPLE_FMT_FLT : AV_SAMPLE_FMT_FLTP;
+    av_channel_layout_default(&encoder->ch_layout, sound->track->channels);
+    encoder->bit_rate = (int64_t)sound->plan->audio_bps * (sound->track->channels > 2 ? 3 : 1);
     encoder->time_base = (AVRational){1, encoder->sample_rate};
     encoder->thread_count = 1;
     encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
-    int rc = avcodec_open2(encoder, aac, NULL);
+    int rc = avcodec_open2(encoder, codec, NULL);
     if (rc < 0) {
-        return worker_fail_av(fault, rc, "the AAC encoder does not start");
+        return worker_fail_av(fault, rc, "the sound encoder does not start");
     }
-    sound->fifo = av_audio_fifo_alloc(AV_SAMPLE_FMT_FLTP, 2, PIECE);
+    sound->fifo = av_audio_fifo_alloc(encoder->sample_fmt, sound->track->channels, PIECE);
     sound->piece = av_frame_alloc();
     sound->coded = av_packet_alloc();
     if (sound->fifo == NULL || sound->piece == NULL || sound->coded == NULL) {
@@ -118,7 +124,7 @@ static enum rr_err drain(struct sound *sound, struct rr_fault *fault)
     }
     return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF
                ? RR_OK
-               : worker_fail_av(fault, rc, "the AAC encoder failed");
+               : worker_fail_av(fault, rc, "the sound encoder failed");
 }
 
 /* Encodes whole frames out of the fifo; at the end the short rest too. */
@@ -133,7 +139,7 @@ static enum rr_err encode_ready(struct sound *sound, bool end, struct rr_fault *
             return rr_fail(fault, RR_ERR_MEMORY, "no memory for sound");
         }
         frame->nb_samples = ready < want ? ready : want;
-        frame->format = AV_SAMPLE_FMT_FLTP;
+        frame->format = sound->encoder->sample_fmt;
         frame->sample_rate = sound->encoder->sample_rate;
         av_channel_layout_copy(&frame->ch_layout, &sound->encoder->ch_layout);
         int rc = av_frame_get_buffer(frame, 0);
@@ -144,12 +150,12 @@ static enum rr_err encode_ready(struct sound *sound, bool end, struct rr_fault *
             rc = avcodec_send_frame(sound->encoder, frame);
         }
         av_frame_free(&frame);
-        err = rc < 0 ? worker_fail_av(fault, rc, "the AAC encoder refuses sound")
+        err = rc < 0 ? worker_fail_av(fault, rc, "the sound encoder refuses sound")
                      : drain(sound, fault);
     }
     if (err == RR_OK && end) {
         int rc = avcodec_send_frame(sound->encoder, NULL);
-        err = rc < 0 ? worker_fail_av(fault, rc, "the AAC encoder does not end")
+        err = rc < 0 ? worker_fail_av(fault, rc, "the sound encoder does not end")
                      : drain(sound, fault);
     }
     return err;
@@ -162,8 +168,12 @@ static enum rr_err encode_ready(struct sound *sound, bool end, struct rr_fault *
 static enum rr_err put(struct sound *sound, int samples, struct rr_fault *fault)
 {
     int skip = (int)(sound->drop < samples ? sound->drop : samples);
-    void *planes[2] = {sound->piece->extended_data[0] + (size_t)skip * sizeof(float),
-                       sound->piece->extended_data[1] + (size_t)skip * sizeof(float)};
+    bool apart = av_sample_fmt_is_planar(sound->encoder->sample_fmt) != 0;
+    size_t step = sizeof(float) * (apart ? 1u : sound->track->channels);
+    void *planes[CHANNELS_MAX] = {0};
+    for (unsigned i = 0; i < (apart ? sound->track->channels : 1u); i++) {
+        planes[i] = sound->piece->extended_data[i] + (size_t)skip * step;
+    }
     sound->drop -= skip;
     if (samples > skip &&
         av_audio_fifo_write(sound->fifo, planes, samples - skip) < samples - skip) {
@@ -188,7 +198,7 @@ static enum rr_err make_piece(struct sound *sound, int samples, struct rr_fault 
     }
     av_frame_unref(sound->piece);
     sound->piece_room = samples;
-    sound->piece->format = AV_SAMPLE_FMT_FLTP;
+    sound->piece->format = sound->encoder->sample_fmt;
     sound->piece->nb_samples = samples;
     sound->piece->sample_rate = sound->encoder->sample_rate;
     av_channel_layout_copy(&sound->piece->ch_layout, &sound->encoder->ch_layout);
@@ -202,7 +212,8 @@ static enum rr_err put_silence(struct sound *sound, int64_t samples, struct rr_f
     enum rr_err err = make_piece(sound, PIECE, fault);
     while (err == RR_OK && samples > 0) {
         int now = (int)(samples < PIECE ? samples : PIECE);
-        av_samples_set_silence(sound->piece->extended_data, 0, now, 2, AV_SAMPLE_FMT_FLTP);
+        av_samples_set_silence(sound->piece->extended_data, 0, now, sound->track->channels,
+                               sound->encoder->sample_fmt);
         err = put(sound, now, fault);
         samples -= now;
     }
@@ -242,9 +253,9 @@ static enum rr_err open_resampler(struct sound *sound, struct rr_fault *fault)
     }
     sound->in_rate = frame->sample_rate;
     sound->in_format = frame->format;
-    int rc = swr_alloc_set_opts2(&sound->resampler, &sound->encoder->ch_layout, AV_SAMPLE_FMT_FLTP,
-                                 sound->encoder->sample_rate, &sound->in_layout, frame->format,
-                                 frame->sample_rate, 0, NULL);
+    int rc = swr_alloc_set_opts2(&sound->resampler, &sound->encoder->ch_layout,
+                                 sound->encoder->sample_fmt, sound->encoder->sample_rate,
+                                 &sound->in_layout, frame->format, frame->sample_rate, 0, NULL);
     rc = rc < 0 ? rc : swr_init(sound->resampler);
     return rc < 0 ? worker_fail_av(fault, rc, "sound of this kind cannot be resampled") : RR_OK;
 }
@@ -253,7 +264,7 @@ static enum rr_err open_resampler(struct sound *sound, struct rr_fault *fault)
 static enum rr_err align(struct sound *sound, struct rr_fault *fault)
 {
     const struct transcode_plan *plan = sound->plan;
-    const AVStream *stream = sound->input.format->streams[plan->audio_stream];
+    const AVStream *stream = sound->input.format->streams[sound->track->stream];
     int64_t rate = sound->encoder->sample_rate;
     if (sound->frame->pts == AV_NOPTS_VALUE) {
         return RR_OK;
@@ -302,7 +313,7 @@ static enum rr_err read_all(struct sound *sound, struct rr_fault *fault)
 {
     enum rr_err err = RR_OK;
     while (err == RR_OK && worker_input_read(&sound->input, sound->packet) >= 0) {
-        if (sound->packet->stream_index == sound->plan->audio_stream) {
+        if (sound->packet->stream_index == sound->track->stream) {
             hash_packet(sound, sound->packet);
             err = decode(sound, sound->packet, fault);
         }
@@ -323,13 +334,13 @@ static enum rr_err finish(struct sound *sound, struct rr_fault *fault)
     struct transcode_sound *answer = &sound->answer;
     const AVCodecContext *encoder = sound->encoder;
     if (encoder->extradata_size < 0 || encoder->extradata_size > TRANSCODE_EXTRADATA_MAX) {
-        return rr_fail(fault, RR_ERR_LIMIT, "AAC configuration of %d bytes",
+        return rr_fail(fault, RR_ERR_LIMIT, "a sound configuration of %d bytes",
                        encoder->extradata_size);
     }
     memcpy(answer->extradata, encoder->extradata, (size_t)encoder->extradata_size);
     answer->extradata_bytes = (uint32_t)encoder->extradata_size;
     answer->sample_rate = (uint32_t)encoder->sample_rate;
-    answer->channels = 2;
+    answer->channels = sound->track->channels;
     answer->frame_samples = (uint32_t)encoder->frame_size;
     answer->priming = (uint32_t)encoder->initial_padding;
     answer->samples = (uint64_t)sound->sent;
@@ -339,7 +350,7 @@ static enum rr_err finish(struct sound *sound, struct rr_fault *fault)
 
 static enum rr_err run(struct sound *sound, int fd, struct rr_fault *fault)
 {
-    int stream = sound->plan->audio_stream;
+    int stream = sound->track->stream;
     enum rr_err err = worker_input_open(&sound->input, fd, fault);
     if (err != RR_OK) {
         return err;
@@ -368,11 +379,13 @@ enum rr_err worker_audio(struct worker *worker, struct rr_fault *fault)
     enum rr_err err;
     bool live = worker->fd_count == 2 && worker_follow_take(worker, 1, true);
     if ((!live && worker->fd_count != 3) ||
-        !transcode_decode_message(worker_body(worker), audio, ask)) {
+        !transcode_decode_message(worker_body(worker), audio, ask) ||
+        ask->track >= ask->plan.audio_count || ask->plan.audio[ask->track].channels == 0) {
         err = rr_fail(fault, RR_ERR_USAGE, "an audio task that does not follow its form");
     } else {
         av_force_cpu_flags(0);
         sound->plan = &ask->plan;
+        sound->track = &ask->plan.audio[ask->track];
         sound->live = live ? worker : NULL;
         sound->out_fd = live ? -1 : worker->fds[1];
         sound->sizes_fd = live ? -1 : worker->fds[2];

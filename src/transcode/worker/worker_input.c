@@ -286,6 +286,20 @@ void worker_input_close(struct worker_input *input)
     }
 }
 
+enum rr_err worker_input_pick(struct worker_input *input, uint8_t number, struct rr_fault *fault)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < input->format->nb_streams; i++) {
+        const AVStream *stream = input->format->streams[i];
+        if (stream->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
+            (stream->disposition & AV_DISPOSITION_ATTACHED_PIC) == 0 && ++count == number) {
+            input->video = (int)i;
+            return check_limits(input, fault);
+        }
+    }
+    return rr_fail(fault, RR_ERR_USAGE, "video stream %u: the file has %u", number, count);
+}
+
 static bool listed(const char *name)
 {
     size_t len = strlen(name);

@@ -49,6 +49,8 @@ static enum rr_err serve_one(struct worker *worker, struct rr_fault *fault)
         return worker_encode(worker, fault);
     case TRANSCODE_AUDIO:
         return worker_audio(worker, fault);
+    case TRANSCODE_SUBTITLE:
+        return worker_subtitle(worker, fault);
     case TRANSCODE_MUX:
         return worker_mux(worker, fault);
     case TRANSCODE_SEGMENT:
@@ -86,6 +88,7 @@ static void warm_up(void)
     av_cpu_count();
     worker_encoders_warm();
     avcodec_find_encoder(AV_CODEC_ID_AAC);
+    avcodec_find_encoder_by_name("libopus");
     av_guess_format("mp4", NULL, NULL);
 }
 

@@ -117,23 +117,39 @@ static bool fill_video(AVStream *stream, const struct transcode_mux *ask)
 static bool fill_audio(AVStream *stream, const struct transcode_mux *ask)
 {
     AVCodecParameters *shape = stream->codecpar;
+    bool opus = ask->plan.audio_codec == RR_AUDIO_OPUS;
     shape->codec_type = AVMEDIA_TYPE_AUDIO;
-    shape->codec_id = AV_CODEC_ID_AAC;
-    shape->profile = FF_PROFILE_AAC_LOW;
+    shape->codec_id = opus ? AV_CODEC_ID_OPUS : AV_CODEC_ID_AAC;
+    shape->profile = opus ? FF_PROFILE_UNKNOWN : FF_PROFILE_AAC_LOW;
     shape->sample_rate = (int)ask->sample_rate;
     shape->bit_rate = ask->bit_rate;
     shape->frame_size = (int)ask->frame_samples;
     shape->initial_padding = (int)ask->priming;
-    shape->format = AV_SAMPLE_FMT_FLTP;
+    shape->seek_preroll = opus ? (int)ask->sample_rate * 80 / 1000 : 0; /* [RFC 7845, 4.6] */
+    shape->format = opus ? AV_SAMPLE_FMT_FLT : AV_SAMPLE_FMT_FLTP;
     av_channel_layout_default(&shape->ch_layout, (int)ask->channels);
     stream->time_base = (AVRational){1, (int)ask->sample_rate};
     return true;
 }
 
+/* What the container says of a track besides its samples. */
+static void fill_words(AVStream *stream, const struct transcode_track *track)
+{
+    char language[4];
+    transcode_language_three(language, track->language);
+    av_dict_set(&stream->metadata, "language", language, 0);
+    if (track->label[0] != 0) {
+        av_dict_set(&stream->metadata, "title", track->label, 0);
+    }
+    stream->disposition =
+        ((track->flags & RR_RENDITION_DEFAULT) != 0 ? AV_DISPOSITION_DEFAULT : 0) |
+        ((track->flags & RR_RENDITION_FORCED) != 0 ? AV_DISPOSITION_FORCED : 0);
+}
+
 static enum rr_err open_mux(struct worker_mux *mux, const struct transcode_mux *ask,
                             struct rr_fault *fault)
 {
-    bool audio = ask->rung == TRANSCODE_AUDIO_RUNG;
+    bool audio = ask->rung >= TRANSCODE_AUDIO_RUNG;
     AVStream *stream = NULL;
     AVDictionary *options = NULL;
     int rc = avformat_alloc_output_context2(&mux->format, NULL, "mp4", NULL);
@@ -151,6 +167,9 @@ static enum rr_err open_mux(struct worker_mux *mux, const struct transcode_mux *
     if (stream->codecpar->extradata == NULL ||
         !(audio ? fill_audio(stream, ask) : fill_video(stream, ask))) {
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for the container");
+    }
+    if (audio) {
+        fill_words(stream, &ask->plan.audio[ask->rung - TRANSCODE_AUDIO_RUNG]);
     }
     memcpy(stream->codecpar->extradata, ask->extradata, ask->extradata_bytes);
     stream->codecpar->extradata_size = (int)ask->extradata_bytes;
@@ -170,7 +189,9 @@ enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault)
     worker_mux_free(worker->mux);
     worker->mux = NULL;
     if (!transcode_decode_message(worker_body(worker), mux, ask) ||
-        (ask->rung != TRANSCODE_AUDIO_RUNG && ask->rung >= ask->plan.rung_count)) {
+        (ask->rung >= TRANSCODE_AUDIO_RUNG
+             ? ask->rung >= TRANSCODE_AUDIO_RUNG + ask->plan.audio_count
+             : ask->rung >= ask->plan.rung_count)) {
         err = rr_fail(fault, RR_ERR_USAGE, "a mux task that does not follow its form");
     } else {
         worker->mux = rr_alloc(sizeof *worker->mux);

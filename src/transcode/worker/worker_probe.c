@@ -13,12 +13,21 @@
 #define LOOK_PACKETS 20000
 #define LOOK_BYTES   (INT64_C(256) << 20)
 
+/* One track of sound, in the container's order. */
+struct look_sound {
+    int stream;
+    AVCodecContext *decoder; /* NULL: not one that is taken */
+    AVFrame *first;          /* NULL until found */
+    int error;
+};
 struct looker {
     struct worker_input input;
-    AVCodecContext *video, *audio;
-    AVFrame *picture, *sound; /* the firsts; NULL until found */
+    AVCodecContext *video;
+    AVFrame *picture; /* the first; NULL until found */
     AVPacket *packet;
-    int audio_error, video_error;
+    struct look_sound sounds[RR_TRANSCODE_AUDIO_MAX];
+    unsigned sound_count;
+    int video_error;
 };
 
 static void take(AVCodecContext *decoder, const AVPacket *packet, AVFrame **found, int *error)
@@ -39,25 +48,39 @@ static void take(AVCodecContext *decoder, const AVPacket *packet, AVFrame **foun
     av_frame_free(&frame);
 }
 
+static bool all_found(const struct looker *looker)
+{
+    bool found = looker->video == NULL || looker->picture != NULL;
+    for (unsigned i = 0; i < looker->sound_count; i++) {
+        found = found && (looker->sounds[i].decoder == NULL || looker->sounds[i].first != NULL);
+    }
+    return found;
+}
+
 static void look(struct looker *looker)
 {
     int64_t bytes = 0;
     for (int i = 0; i < LOOK_PACKETS && bytes < LOOK_BYTES; i++) {
-        bool done = (looker->video == NULL || looker->picture != NULL) &&
-                    (looker->audio == NULL || looker->sound != NULL);
-        if (done || worker_input_read(&looker->input, looker->packet) < 0) {
+        if (all_found(looker) || worker_input_read(&looker->input, looker->packet) < 0) {
             break;
         }
         bytes += looker->packet->size;
         if (looker->packet->stream_index == looker->input.video) {
             take(looker->video, looker->packet, &looker->picture, &looker->video_error);
-        } else if (looker->packet->stream_index == looker->input.audio) {
-            take(looker->audio, looker->packet, &looker->sound, &looker->audio_error);
+        }
+        for (unsigned j = 0; j < looker->sound_count; j++) {
+            struct look_sound *sound = &looker->sounds[j];
+            if (looker->packet->stream_index == sound->stream) {
+                take(sound->decoder, looker->packet, &sound->first, &sound->error);
+            }
         }
         av_packet_unref(looker->packet);
     }
     take(looker->video, NULL, &looker->picture, &looker->video_error);
-    take(looker->audio, NULL, &looker->sound, &looker->audio_error);
+    for (unsigned j = 0; j < looker->sound_count; j++) {
+        struct look_sound *sound = &looker->sounds[j];
+        take(sound->decoder, NULL, &sound->first, &sound->error);
+    }
 }
 
 static uint16_t small(AVRational value, int scale)
@@ -193,6 +216,40 @@ static int64_t micros(int64_t value, AVRational base)
     return value == AV_NOPTS_VALUE ? 0 : av_rescale_q(value, base, AV_TIME_BASE_Q);
 }
 
+/* Printable ASCII of a tag, or nothing. */
+static void copy_language(char out[static RR_LANGUAGE_MAX + 1], const AVStream *stream)
+{
+    const AVDictionaryEntry *tag = av_dict_get(stream->metadata, "language", NULL, 0);
+    size_t len = tag != NULL ? strlen(tag->value) : 0;
+    for (size_t i = 0; i < len && len <= RR_LANGUAGE_MAX; i++) {
+        len = tag->value[i] > 0x20 && tag->value[i] < 0x7f ? len : 0;
+    }
+    if (len > 0 && len <= RR_LANGUAGE_MAX) {
+        memcpy(out, tag->value, len);
+        out[len] = 0;
+    }
+}
+
+/* As many whole characters of the title as fit. */
+static void copy_label(char out[static RR_NAME_MAX + 1], const AVStream *stream)
+{
+    const AVDictionaryEntry *tag = av_dict_get(stream->metadata, "title", NULL, 0);
+    const char *text = tag != NULL ? tag->value : "";
+    size_t used = 0;
+    for (size_t left = strlen(text); left > 0;) {
+        size_t n = rr_utf8_step((const uint8_t *)text, left);
+        size_t step = n > 0 ? n : 1;
+        if (used + step > RR_NAME_MAX) {
+            break;
+        }
+        memcpy(out + used, n > 0 ? text : "?", step);
+        used += step;
+        text += step;
+        left -= step;
+    }
+    out[used] = 0;
+}
+
 static void fill_audio(struct rr_transcode_facts *shown, const AVStream *stream)
 {
     if (shown->audio_count < RR_TRANSCODE_AUDIO_MAX) {
@@ -202,8 +259,32 @@ static void fill_audio(struct rr_transcode_facts *shown, const AVStream *stream)
         audio->sample_rate = (uint32_t)stream->codecpar->sample_rate;
         audio->start_us = micros(stream->start_time, stream->time_base);
         audio->duration_us = micros(stream->duration, stream->time_base);
+        audio->is_default = (stream->disposition & AV_DISPOSITION_DEFAULT) != 0;
+        copy_language(audio->language, stream);
+        copy_label(audio->label, stream);
     }
     shown->audio_count++;
+}
+
+static void fill_subtitle(struct transcode_facts *facts, const AVStream *stream)
+{
+    struct rr_transcode_facts *shown = &facts->shown;
+    if (shown->subtitle_count < RR_TRANSCODE_SUBTITLE_MAX) {
+        struct rr_transcode_subtitle *subtitle = &shown->subtitles[shown->subtitle_count];
+        const AVCodecDescriptor *codec = avcodec_descriptor_get(stream->codecpar->codec_id);
+        AVCodecContext *decoder = NULL;
+        av_strlcpy(subtitle->codec, avcodec_get_name(stream->codecpar->codec_id),
+                   sizeof subtitle->codec);
+        subtitle->is_default = (stream->disposition & AV_DISPOSITION_DEFAULT) != 0;
+        subtitle->forced = (stream->disposition & AV_DISPOSITION_FORCED) != 0;
+        subtitle->text = codec != NULL && (codec->props & AV_CODEC_PROP_TEXT_SUB) != 0 &&
+                         worker_decoder_open(&decoder, stream, NULL) == RR_OK;
+        copy_language(subtitle->language, stream);
+        copy_label(subtitle->label, stream);
+        facts->subtitle_streams[shown->subtitle_count] = stream->index;
+        avcodec_free_context(&decoder);
+    }
+    shown->subtitle_count++;
 }
 
 static void fill_container(struct transcode_facts *facts, const struct looker *looker)
@@ -220,11 +301,32 @@ static void fill_container(struct transcode_facts *facts, const struct looker *l
         const AVStream *stream = format->streams[i];
         shown->video_count += stream->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
                               (stream->disposition & AV_DISPOSITION_ATTACHED_PIC) == 0;
-        shown->subtitle_count += stream->codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE;
         if (stream->codecpar->codec_type == AVMEDIA_TYPE_AUDIO) {
             fill_audio(shown, stream);
+        } else if (stream->codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE) {
+            fill_subtitle(facts, stream);
         }
     }
+}
+
+/* A track of a codec that is not taken is left out; when all are, that is the file's fault. */
+static enum rr_err open_sounds(struct looker *looker, struct rr_fault *fault)
+{
+    AVFormatContext *format = looker->input.format;
+    enum rr_err err = RR_OK;
+    bool one = false;
+    for (unsigned i = 0; i < format->nb_streams && looker->sound_count < RR_TRANSCODE_AUDIO_MAX;
+         i++) {
+        struct look_sound *sound = &looker->sounds[looker->sound_count];
+        if (format->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_AUDIO) {
+            sound->stream = (int)i;
+            enum rr_err opened = worker_decoder_open(&sound->decoder, format->streams[i], fault);
+            one = one || opened == RR_OK;
+            err = opened != RR_OK ? opened : err;
+            looker->sound_count++;
+        }
+    }
+    return one ? RR_OK : err;
 }
 
 static enum rr_err open_decoders(struct looker *looker, struct rr_fault *fault)
@@ -239,74 +341,87 @@ static enum rr_err open_decoders(struct looker *looker, struct rr_fault *fault)
     if (looker->input.video >= 0) {
         err = worker_decoder_open(&looker->video, format->streams[looker->input.video], fault);
     }
-    if (err == RR_OK && looker->input.audio >= 0) {
-        err = worker_decoder_open(&looker->audio, format->streams[looker->input.audio], fault);
+    return err != RR_OK ? err : open_sounds(looker, fault);
+}
+
+static void fill_sounds(struct transcode_facts *facts, const struct looker *looker)
+{
+    for (unsigned i = 0; i < looker->sound_count; i++) {
+        const struct look_sound *sound = &looker->sounds[i];
+        const AVStream *stream = looker->input.format->streams[sound->stream];
+        bool timed = sound->first != NULL && sound->first->pts != AV_NOPTS_VALUE;
+        facts->sounds[i] =
+            (struct transcode_sound_place){.stream = sound->stream,
+                                           .tb_num = stream->time_base.num,
+                                           .tb_den = stream->time_base.den,
+                                           .first_pts = timed ? sound->first->pts : 0,
+                                           .decodes = sound->first != NULL};
     }
-    return err;
 }
 
 static enum rr_err fill(struct transcode_facts *facts, struct looker *looker,
                         struct rr_fault *fault)
 {
-    *facts = (struct transcode_facts){.video_stream = -1,
-                                      .audio_stream = -1,
-                                      .tb_num = 1,
-                                      .tb_den = 1,
-                                      .audio_tb_num = 1,
-                                      .audio_tb_den = 1};
+    bool sound = false;
+    *facts = (struct transcode_facts){.video_stream = -1, .tb_num = 1, .tb_den = 1};
+    for (unsigned i = 0; i < looker->sound_count; i++) {
+        sound = sound || looker->sounds[i].first != NULL;
+    }
     if (looker->video != NULL && looker->picture == NULL) {
         return rr_fail(fault, RR_ERR_DAMAGED,
                        "not one picture of the %s stream decodes: the file is damaged or cut short",
                        avcodec_get_name(looker->video->codec_id));
     }
-    if (looker->video == NULL && looker->sound == NULL) {
+    if (looker->video == NULL && !sound) {
+        const AVStream *stream = looker->input.format->streams[looker->input.audio];
         return rr_fail(fault, RR_ERR_DAMAGED,
                        "nothing of the %s stream decodes: the file is damaged or cut short",
-                       avcodec_get_name(looker->audio->codec_id));
+                       avcodec_get_name(stream->codecpar->codec_id));
     }
     fill_container(facts, looker);
     if (looker->picture != NULL) {
         facts->video_stream = looker->input.video;
         fill_video(facts, looker);
     }
-    if (looker->sound != NULL) {
-        const AVStream *stream = looker->input.format->streams[looker->input.audio];
-        facts->audio_stream = looker->input.audio;
-        facts->audio_tb_num = stream->time_base.num;
-        facts->audio_tb_den = stream->time_base.den;
-        facts->audio_first_pts = looker->sound->pts != AV_NOPTS_VALUE ? looker->sound->pts : 0;
-    }
+    fill_sounds(facts, looker);
     return RR_OK;
 }
 
 enum rr_err worker_probe(struct worker *worker, struct rr_fault *fault)
 {
     struct looker looker = {0};
-    struct transcode_facts facts;
+    struct transcode_probe ask;
     struct rr_buf message = {0};
-    if (!worker_follow_take(worker, 1, false)) {
-        return rr_fail(fault, RR_ERR_USAGE, "a probe needs one file");
+    if (!worker_follow_take(worker, 1, false) ||
+        !transcode_decode_message(worker_body(worker), probe, &ask)) {
+        return rr_fail(fault, RR_ERR_USAGE, "a probe task that does not follow its form");
     }
     enum rr_err err = worker_input_open(&looker.input, worker->fds[0], fault);
     if (err != RR_OK) {
         return err;
     }
+    struct transcode_facts *facts = rr_alloc(sizeof *facts);
     looker.packet = av_packet_alloc();
-    err = looker.packet != NULL ? open_decoders(&looker, fault)
-                                : rr_fail(fault, RR_ERR_MEMORY, "no memory");
+    err = ask.video != 0 ? worker_input_pick(&looker.input, ask.video, fault) : RR_OK;
+    err = err != RR_OK            ? err
+          : looker.packet != NULL ? open_decoders(&looker, fault)
+                                  : rr_fail(fault, RR_ERR_MEMORY, "no memory");
     if (err == RR_OK) {
         look(&looker);
-        err = fill(&facts, &looker, fault);
+        err = fill(facts, &looker, fault);
     }
     av_packet_free(&looker.packet);
     av_frame_free(&looker.picture);
-    av_frame_free(&looker.sound);
+    for (unsigned i = 0; i < looker.sound_count; i++) {
+        av_frame_free(&looker.sounds[i].first);
+        avcodec_free_context(&looker.sounds[i].decoder);
+    }
     avcodec_free_context(&looker.video);
-    avcodec_free_context(&looker.audio);
     worker_input_close(&looker.input);
     if (err == RR_OK) {
-        transcode_encode_message(&message, TRANSCODE_FACTS, facts, &facts);
+        transcode_encode_message(&message, TRANSCODE_FACTS, facts, facts);
         worker_send(worker, &message);
     }
+    rr_free(facts);
     return err;
 }

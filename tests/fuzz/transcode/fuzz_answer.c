@@ -89,6 +89,11 @@ static void after_sound(const struct transcode_sound *m)
     RR_CHECK(m->extradata_bytes <= TRANSCODE_EXTRADATA_MAX);
 }
 
+static void after_cues(const struct transcode_cues *m)
+{
+    RR_CHECK(m->count <= TRANSCODE_CUES_MAX && m->bytes <= TRANSCODE_TEXT_BYTES_MAX);
+}
+
 static void after_segment_made(const struct transcode_segment_made *m)
 {
     RR_CHECK(m->bytes <= UINT32_MAX);
@@ -121,6 +126,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case TRANSCODE_SOUND:
         TRY(sound);
+        break;
+    case TRANSCODE_CUES:
+        TRY(cues);
         break;
     case TRANSCODE_SEGMENT_MADE:
         TRY(segment_made);

@@ -92,8 +92,10 @@ static inline void check_rendition(const struct clip *clip, const char *source,
 {
     const char *made = kit_path("joined.mp4");
     uint64_t at = rendition->segments[0].start;
-    kit_join(made, rendition);
-    decodes_without_a_word(made);
+    if (rendition->info.kind != RR_RENDITION_SUBTITLE) {
+        kit_join(made, rendition);
+        decodes_without_a_word(made);
+    }
     for (uint32_t i = 0; i < rendition->segment_count; i++) {
         assert_int_equal(rendition->segments[i].start, at);
         at += rendition->segments[i].duration;
@@ -160,7 +162,9 @@ static inline void run_clip(const struct clip *clip, enum rr_codec codec, const 
     for (uint32_t i = 0; i < result.rendition_count; i++) {
         check_rendition(clip, source, &result, &result.renditions[i]);
     }
-    decodes_without_a_word(kit_path("out/master.m3u8"));
+    if (result.facts.subtitle_count == 0) { /* ffmpeg 5.1 says that it reads no subtitles of HLS */
+        decodes_without_a_word(kit_path("out/master.m3u8"));
+    }
     decodes_without_a_word(kit_path("out/manifest.mpd"));
     check_leaves(&result, source, &options, result.leaf_count / 3 + 1);
     rr_transcode_result_clear(&result);

@@ -122,7 +122,7 @@ static void any_shape_gives_even_sides_and_an_aspect_within_half_a_percent(void 
 
 static struct transcode_facts some_facts(int32_t tb_num, int32_t tb_den)
 {
-    struct transcode_facts facts = {.tb_num = tb_num, .tb_den = tb_den, .audio_stream = -1};
+    struct transcode_facts facts = {.tb_num = tb_num, .tb_den = tb_den};
     facts.shown.width = 640;
     facts.shown.height = 360;
     facts.shown.sar_num = facts.shown.sar_den = 1;

@@ -8,7 +8,11 @@ static struct transcode_plan a_plan(void)
 {
     struct transcode_plan plan = {
         .video_stream = 1,
-        .audio_stream = -1,
+        .audio_count = 2,
+        .audio = {{.stream = 2, .channels = 2, .flags = 1, .language = "en"},
+                  {.stream = 4, .channels = 6, .language = "de", .label = "Erz\xc3\xa4hler"}},
+        .subtitle_count = 1,
+        .subtitles = {{.stream = 5, .flags = 3, .language = "fr"}},
         .tb_num = 1001,
         .tb_den = 30000,
         .first_pts = -77,
@@ -72,8 +76,12 @@ static void every_message_has_one_form(void **state)
     struct transcode_plan plan = a_plan();
     struct transcode_sound sound = {
         .bytes = 99, .extradata_bytes = 5, .sample_rate = 48000, .channels = 2, .count = 7};
+    struct transcode_probe probe = {.video = 2};
+    struct transcode_audio audio = {.plan = plan, .track = 1};
+    struct transcode_subtitle subtitle = {.plan = plan, .track = 7};
+    struct transcode_cues cues = {.count = 3, .bytes = 99, .source_packets = 4, .left_out = 1};
     struct transcode_mux mux = {
-        .plan = plan, .rung = 255, .start = 5, .extradata_bytes = 40, .sample_rate = 48000};
+        .plan = plan, .rung = 129, .start = 5, .extradata_bytes = 40, .sample_rate = 48000};
     struct transcode_segment_made made = {.init_bytes = 776, .bytes = 100000};
     struct transcode_source source = {.plan = plan, .first_cell = 4, .first_packet = 9, .one = 1};
     CHECK_FORM(hello, &hello);
@@ -83,6 +91,10 @@ static void every_message_has_one_form(void **state)
     CHECK_FORM(plan, &plan);
     CHECK_FORM(sound, &sound);
     CHECK_FORM(mux, &mux);
+    CHECK_FORM(probe, &probe);
+    CHECK_FORM(audio, &audio);
+    CHECK_FORM(subtitle, &subtitle);
+    CHECK_FORM(cues, &cues);
     CHECK_FORM(segment_made, &made);
     CHECK_FORM(source, &source);
 }
@@ -118,9 +130,18 @@ static void the_facts_of_a_file_have_one_form(void **state)
 {
     (void)state;
     struct transcode_facts *facts = rr_alloc(sizeof *facts);
-    facts->tb_num = facts->tb_den = facts->audio_tb_num = facts->audio_tb_den = 1;
+    facts->tb_num = facts->tb_den = 1;
     facts->video_stream = 0;
-    facts->audio_stream = -1;
+    for (unsigned i = 0; i < RR_TRANSCODE_AUDIO_MAX; i++) {
+        facts->sounds[i] = (struct transcode_sound_place){
+            .stream = (int32_t)i, .tb_num = 1, .tb_den = 48000, .first_pts = -7, .decodes = 1};
+    }
+    facts->shown.subtitle_count = 17;
+    facts->shown.subtitles[15] = (struct rr_transcode_subtitle){.codec = "mov_text",
+                                                                .language = "deu",
+                                                                .label = "\xe2\x82\xac",
+                                                                .forced = true,
+                                                                .text = true};
     facts->shown.audio_count = 17; /* one more than is shown */
     snprintf(facts->shown.container, sizeof facts->shown.container, "mov,mp4");
     snprintf(facts->shown.audio[15].codec, sizeof facts->shown.audio[15].codec, "aac");

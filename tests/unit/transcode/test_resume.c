@@ -121,7 +121,7 @@ static void workers_die_with_the_process_that_started_them(void **state)
 static void a_torn_record_is_made_again(void **state)
 {
     (void)state;
-    static const char *const records[] = {"es-0-000002", "gop-000004", "sound", "end",
+    static const char *const records[] = {"es-0-000002", "gop-000004", "sound-0", "end",
                                           "es-1-000000"};
     finish_and_compare("torn", 2, 0);
     for (size_t i = 0; i < RR_COUNT(records); i++) {
@@ -270,7 +270,7 @@ static void workers_that_keep_dying_fail_the_job_with_the_task_named(void **stat
     enum rr_err err = rr_transcode_run(&result, fd, &options, kill_a_child, &killer, NULL, &fault);
     close(fd);
     assert_int_equal(err, RR_ERR_DAMAGED);
-    assert_true(strstr(fault.text, "GOP") != NULL || strstr(fault.text, "sound") != NULL);
+    assert_true(strstr(fault.text, "GOP") != NULL || strstr(fault.text, "audio") != NULL);
     assert_non_null(strstr(fault.text, "signal 9"));
 }
 

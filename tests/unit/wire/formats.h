@@ -108,6 +108,13 @@ static inline void write_manifest(struct source *s, struct rr_buf *out)
     rr_manifest_clear(&manifest);
 }
 
+static inline void write_manifest_tracks(struct source *s, struct rr_buf *out)
+{
+    struct rr_manifest manifest = make_manifest_of(s, true);
+    rr_manifest_encode(out, &manifest);
+    rr_manifest_clear(&manifest);
+}
+
 static inline void write_pot_leaves(struct source *s, struct rr_buf *out)
 {
     struct rr_pot_leaf leaves[8];
@@ -192,22 +199,14 @@ struct format {
     bool text;         /* a shorter form may be a value too */
     size_t version_at; /* of the version byte, which is 1 */
 };
-#define FORMAT(name)                                                                               \
+#define FORMAT_AT(name, whole, text, at)                                                           \
     {                                                                                              \
-#name, #name, write_##name, recode_##name, false, 0                                        \
+#name, #whole, write_##name, recode_##whole, text, at                                      \
     }
-#define FORMAT_TEXT(name)                                                                          \
-    {                                                                                              \
-#name, #name, write_##name, recode_##name, true, 0                                         \
-    }
-#define FORMAT_TX(name)                                                                            \
-    {                                                                                              \
-#name, "tx", write_##name, recode_tx, false, 0                                             \
-    }
-#define FORMAT_BOX(name)                                                                           \
-    {                                                                                              \
-#name, #name, write_##name, recode_##name, false, 8                                        \
-    }
+#define FORMAT(name)      FORMAT_AT(name, name, false, 0)
+#define FORMAT_TEXT(name) FORMAT_AT(name, name, true, 0)
+#define FORMAT_TX(name)   FORMAT_AT(name, tx, false, 0)
+#define FORMAT_BOX(name)  FORMAT_AT(name, name, false, 8)
 static const struct format formats[] = {
     FORMAT(genesis),
     FORMAT(voucher),
@@ -224,6 +223,7 @@ static const struct format formats[] = {
     FORMAT(tx_proof),
     FORMAT(object),
     FORMAT(manifest),
+    FORMAT_AT(manifest_tracks, manifest, false, 0),
     FORMAT(job_spec),
     FORMAT(pot_answer),
     FORMAT(pot_leaves),

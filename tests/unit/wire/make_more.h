@@ -36,12 +36,14 @@ static inline struct rr_segment make_segment(struct source *s, const struct rr_m
     return g;
 }
 
+/* tracks: of version 2, with languages, labels, flags and subtitles. */
 static inline struct rr_rendition make_rendition(struct source *s, const struct rr_manifest *m,
-                                                 uint32_t index)
+                                                 uint32_t index, bool tracks)
 {
     struct rr_rendition r = {0};
-    bool video = make_number(s, 0, 1) == 1;
-    r.kind = video ? RR_RENDITION_VIDEO : RR_RENDITION_AUDIO;
+    r.kind = tracks ? (enum rr_rendition_kind)make_number(s, 1, 3)
+                    : (enum rr_rendition_kind)(2 - make_number(s, 0, 1));
+    bool video = r.kind == RR_RENDITION_VIDEO;
     make_text(s, r.name, 2, RR_NAME_MAX, MAKE_NAME_LETTERS);
     r.name[0] = (char)('a' + index); /* names differ */
     make_text(s, r.codecs, 1, RR_NAME_MAX, "abcxyzABCXYZ0189.,_-");
@@ -59,6 +61,11 @@ static inline struct rr_rendition make_rendition(struct source *s, const struct 
     r.peak_bps = make_u32(s);
     r.mean_bps = make_u32(s);
     r.timescale = (uint32_t)make_number(s, 1, UINT32_MAX);
+    if (tracks) {
+        make_text(s, r.language, 0, 3, "abcdefghijklmnopqrstuvwxyz");
+        make_text(s, r.label, 1, RR_NAME_MAX, "A label, 1-9!");
+        r.flags = (uint8_t)make_number(s, 0, r.kind == RR_RENDITION_SUBTITLE ? 3 : 1);
+    }
     r.init = make_segment(s, m, true);
     r.segment_count = make_count(s, 2, 4);
     r.segments = r.segment_count > 0 ? rr_alloc_array(r.segment_count, sizeof *r.segments) : NULL;
@@ -69,7 +76,7 @@ static inline struct rr_rendition make_rendition(struct source *s, const struct 
 }
 
 /* Owned: rr_manifest_clear. */
-static inline struct rr_manifest make_manifest(struct source *s)
+static inline struct rr_manifest make_manifest_of(struct source *s, bool tracks)
 {
     static const struct rr_hash32 none;
     struct rr_manifest m = {0};
@@ -90,16 +97,21 @@ static inline struct rr_manifest make_manifest(struct source *s)
     }
     bool live = m.kind == RR_RESOURCE_LIVE;
     m.original = live ? 0 : (uint32_t)make_number(s, 0, m.object_count - 1);
-    m.rendition_count = make_count(s, 2, 3);
+    m.rendition_count = tracks ? 1 + make_count(s, 2, 3) : make_count(s, 2, 3);
     m.renditions =
         m.rendition_count > 0 ? rr_alloc_array(m.rendition_count, sizeof *m.renditions) : NULL;
     for (uint32_t i = 0; i < m.rendition_count; i++) {
-        m.renditions[i] = make_rendition(s, &m, i);
+        m.renditions[i] = make_rendition(s, &m, i, tracks);
     }
     rr_resource_id(&m.resource_id, m.chain_id, &m.owner,
                    live ? &none : &m.objects[m.original].object_id, m.created_ms, m.kind);
     make_field(s, m.signature);
     return m;
+}
+
+static inline struct rr_manifest make_manifest(struct source *s)
+{
+    return make_manifest_of(s, false);
 }
 
 static inline struct rr_job_spec make_job_spec(struct source *s)

@@ -108,16 +108,135 @@ static void test_master_two_audios(void **state)
     list[3].channels = 0;
     assert_master(
         list, 4,
-        HEAD "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"high\",DEFAULT=YES,AUTOSELECT=YES,"
+        HEAD "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"low\",DEFAULT=YES,AUTOSELECT=YES,"
+             "CHANNELS=\"2\",URI=\"low/index.m3u8\"\n"
+             "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"high\",DEFAULT=NO,AUTOSELECT=YES,"
              "CHANNELS=\"2\",URI=\"high/index.m3u8\"\n"
              "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"opus\",DEFAULT=NO,AUTOSELECT=YES,"
              "URI=\"opus/index.m3u8\"\n"
-             "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"low\",DEFAULT=NO,AUTOSELECT=YES,"
-             "CHANNELS=\"2\",URI=\"low/index.m3u8\"\n"
              "#EXT-X-STREAM-INF:BANDWIDTH=1056000,AVERAGE-BANDWIDTH=655000,"
              "CODECS=\"avc1.64001f,mp4a.40.2,Opus\",RESOLUTION=640x360,FRAME-RATE=29.970,VIDEO-"
              "RANGE=SDR,"
              "AUDIO=\"audio\"\n360p/index.m3u8\n");
+}
+
+static struct rr_rendition subtitle(const char *name, const char *language, uint8_t flags)
+{
+    struct rr_rendition r = {.kind = RR_RENDITION_SUBTITLE,
+                             .sar_num = 1,
+                             .sar_den = 1,
+                             .fps_den = 1,
+                             .peak_bps = 600,
+                             .mean_bps = 500,
+                             .timescale = 1000,
+                             .flags = flags};
+    snprintf(r.name, sizeof r.name, "%s", name);
+    snprintf(r.codecs, sizeof r.codecs, "wvtt");
+    snprintf(r.language, sizeof r.language, "%s", language);
+    return r;
+}
+
+#define AUDIO_MEDIA "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME="
+
+static void test_master_tracks(void **state)
+{
+    (void)state;
+    struct rr_rendition list[] = {
+        video("360p", 640, 360, 800000), audio("audio", 128000), audio("audio-2", 128000),
+        subtitle("subtitle", "en", 0),
+        subtitle("subtitle-2", "de", RR_RENDITION_DEFAULT | RR_RENDITION_FORCED)};
+    snprintf(list[1].label, sizeof list[1].label, "The \"film\"");
+    snprintf(list[2].label, sizeof list[2].label, "The \"film\"");
+    snprintf(list[2].language, sizeof list[2].language, "fr");
+    list[2].flags = RR_RENDITION_DEFAULT;
+    assert_master(
+        list, 5,
+        HEAD AUDIO_MEDIA
+        "\"The 'film' (audio)\",DEFAULT=NO,AUTOSELECT=YES,"
+        "CHANNELS=\"2\",URI=\"audio/index.m3u8\"\n" AUDIO_MEDIA
+        "\"The 'film' (audio-2)\",LANGUAGE=\"fr\",DEFAULT=YES,AUTOSELECT=YES,"
+        "CHANNELS=\"2\",URI=\"audio-2/index.m3u8\"\n"
+        "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"subtitle\",NAME=\"subtitle\",LANGUAGE=\"en\","
+        "DEFAULT=NO,AUTOSELECT=YES,FORCED=NO,URI=\"subtitle/index.m3u8\"\n"
+        "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"subtitle\",NAME=\"subtitle-2\",LANGUAGE=\"de\","
+        "DEFAULT=YES,AUTOSELECT=YES,FORCED=YES,URI=\"subtitle-2/index.m3u8\"\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=928000,AVERAGE-BANDWIDTH=527000,"
+        "CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=29.970,VIDEO-RANGE=SDR,"
+        "AUDIO=\"audio\",SUBTITLES=\"subtitle\"\n360p/index.m3u8\n");
+}
+
+static void test_master_sounds_alone(void **state)
+{
+    (void)state;
+    struct rr_rendition list[] = {audio("audio", 128000), audio("audio-2", 130000)};
+    list[1].flags = RR_RENDITION_DEFAULT;
+    assert_master(list, 2,
+                  HEAD AUDIO_MEDIA
+                  "\"audio\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"audio/"
+                  "index.m3u8\"\n" AUDIO_MEDIA
+                  "\"audio-2\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"audio-2/"
+                  "index.m3u8\"\n"
+                  "#EXT-X-STREAM-INF:BANDWIDTH=130000,AVERAGE-BANDWIDTH=129000,CODECS=\"mp4a.40."
+                  "2\",AUDIO=\"audio\"\naudio-2/index.m3u8\n");
+}
+
+static void test_media_text(void **state)
+{
+    (void)state;
+    struct rr_segment segments[] = {{.start = 0, .duration = 10010},
+                                    {.start = 10010, .duration = 3003}};
+    struct rr_rendition r = subtitle("subtitle", "en", 0);
+    struct rr_manifest manifest = {.renditions = &r, .rendition_count = 1};
+    struct rr_buf text = {0};
+    struct rr_hls_ref ref;
+    r.segments = segments;
+    r.segment_count = 2;
+    rr_hls_media(&text, &r);
+    rr_write_u8(&text, 0);
+    assert_string_equal((const char *)text.ptr,
+                        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:11\n"
+                        "#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n"
+                        "#EXTINF:10.010000,\nseg_00000.vtt\n#EXTINF:3.003000,\nseg_00001.vtt\n"
+                        "#EXT-X-ENDLIST\n");
+    rr_buf_clear(&text);
+    assert_true(rr_hls_find(&ref, &manifest, rr_slice_str("subtitle/seg_00001.vtt")));
+    assert_int_equal(ref.kind, RR_HLS_SEGMENT);
+    assert_int_equal(ref.segment, 1);
+    assert_true(rr_hls_find(&ref, &manifest, rr_slice_str("subtitle/all.ttml")));
+    assert_int_equal(ref.kind, RR_HLS_INIT);
+    assert_false(rr_hls_find(&ref, &manifest, rr_slice_str("subtitle/seg_00001.m4s")));
+    assert_false(rr_hls_find(&ref, &manifest, rr_slice_str("subtitle/init.mp4")));
+    assert_false(rr_hls_find(&ref, &manifest, rr_slice_str("subtitle/seg_00002.vtt")));
+}
+
+static void test_dash_tracks(void **state)
+{
+    (void)state;
+    struct rr_rendition list[] = {audio("audio", 128000), audio("audio-2", 128000),
+                                  subtitle("subtitle", "de", RR_RENDITION_FORCED)};
+    struct rr_manifest manifest = {.renditions = list, .rendition_count = 3};
+    struct rr_buf text = {0};
+    snprintf(list[0].language, sizeof list[0].language, "en");
+    snprintf(list[1].label, sizeof list[1].label, "<R&D>\xef\xbf\xbe");
+    list[1].flags = RR_RENDITION_DEFAULT;
+    rr_dash_manifest(&text, &manifest);
+    rr_write_u8(&text, 0);
+    static const char *const parts[] = {
+        "startWithSAP=\"1\" lang=\"en\">\n      <Role "
+        "schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"alternate\"/>\n      <Representation "
+        "id=\"audio\"",
+        "startWithSAP=\"1\">\n      <Label>&lt;R&amp;D&gt;?</Label>\n      <Role "
+        "schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>",
+        "    <AdaptationSet mimeType=\"application/ttml+xml\" lang=\"de\">\n      <Role "
+        "schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"forced-subtitle\"/>\n      "
+        "<Representation id=\"subtitle\" bandwidth=\"600\">\n        "
+        "<BaseURL>subtitle/all.ttml</BaseURL>\n"};
+    for (size_t i = 0; i < RR_COUNT(parts); i++) {
+        if (strstr((const char *)text.ptr, parts[i]) == NULL) {
+            fail_msg("no %s in %s", parts[i], (const char *)text.ptr);
+        }
+    }
+    rr_buf_clear(&text);
 }
 
 static void test_media(void **state)
@@ -316,6 +435,12 @@ int main(void)
         {"audio alone is a stream of its own", test_master_audio_only, NULL, NULL, NULL},
         {"rates and codecs are those of the dearest combination", test_master_two_audios, NULL,
          NULL, NULL},
+        {"tracks of sound and text are groups with languages, names and one default",
+         test_master_tracks, NULL, NULL, NULL},
+        {"several tracks of sound alone are one variant", test_master_sounds_alone, NULL, NULL,
+         NULL},
+        {"a playlist of text has no map", test_media_text, NULL, NULL, NULL},
+        {"DASH has a set for each track", test_dash_tracks, NULL, NULL, NULL},
         {"a media playlist names its segments in order", test_media, NULL, NULL, NULL},
         {"the target duration is never below a segment's", test_target_duration, NULL, NULL, NULL},
         {"a DASH manifest tells the same segments by times", test_dash, NULL, NULL, NULL},

@@ -334,7 +334,13 @@ static void test_manifest_refusals(void **state)
     REFUSED(memcpy(m.renditions[1].name, r->name, sizeof r->name));
     REFUSED(r->codecs[0] = '"');
     REFUSED(r->codecs[0] = '\n');
-    REFUSED(r->kind = (enum rr_rendition_kind)3);
+    REFUSED(r->kind = (enum rr_rendition_kind)4);
+    REFUSED(r->kind = (enum rr_rendition_kind)3; r->width = 1);
+    REFUSED(r->label[0] = '\n');
+    REFUSED(r->language[0] = '-');
+    REFUSED(memcpy(r->language, "e_n", 4));
+    REFUSED(r->kind = RR_RENDITION_VIDEO; r->flags = RR_RENDITION_FORCED);
+    REFUSED(r->flags = 4);
     REFUSED(r->kind = RR_RENDITION_AUDIO; r->width = 1);
     REFUSED(r->kind = RR_RENDITION_VIDEO; r->height = 0);
     REFUSED(r->fps_den = 0);
