@@ -212,8 +212,11 @@ static void names_for_players_are_read_from_what_the_encoder_gave(void **state)
     static const uint8_t hevc[] = {0,    0,    0, 1, 0x40, 1,    0x0c, 0, 0,    0,
                                    1,    0x42, 1, 1, 0x01, 0x60, 0,    0, 3,    0,
                                    0x90, 0,    0, 3, 0,    0,    3,    0, 0x5d, 0xa0};
-    /* Profile 0, one operating point, level index 5 (3.1). */
-    static const uint8_t av1[] = {0x0a, 0x0b, 0x00, 0x00, 0x00, 0x2d, 0x4c, 0xff, 0xb3, 0xc0};
+    /* As SVT-AV1 gives them: 854x480 in 8 bit, and 428x240 HLG in 10. */
+    static const uint8_t av1[] = {0x0a, 0x0b, 0x00, 0x00, 0x00, 0x24, 0xc6,
+                                  0xab, 0xdf, 0x00, 0xbe, 0x00, 0x90};
+    static const uint8_t av1_hlg[] = {0x0a, 0x0e, 0x00, 0x00, 0x00, 0x04, 0x3e, 0xaf,
+                                      0xbc, 0x02, 0xf8, 0x50, 0x91, 0x20, 0x92, 0x40};
     struct transcode_plan plan = {.codec = RR_CODEC_H264, .rung_count = 1};
     char name[RR_NAME_MAX + 1];
     plan.rungs[0] = (struct transcode_rung){.width = 1280, .height = 720};
@@ -230,7 +233,10 @@ static void names_for_players_are_read_from_what_the_encoder_gave(void **state)
     plan.codec = RR_CODEC_AV1;
     assert_int_equal(transcode_codec_name(name, &plan, 0, rr_slice_of(av1, sizeof av1), NULL),
                      RR_OK);
-    assert_string_equal(name, "av01.0.05M.08");
+    assert_string_equal(name, "av01.0.04M.08");
+    assert_int_equal(
+        transcode_codec_name(name, &plan, 0, rr_slice_of(av1_hlg, sizeof av1_hlg), NULL), RR_OK);
+    assert_string_equal(name, "av01.0.00M.10.0.111.09.18.09.0");
     plan.codec = RR_CODEC_VP9;
     assert_int_equal(transcode_codec_name(name, &plan, 0, (struct rr_slice){0}, NULL), RR_OK);
     assert_string_equal(name, "vp09.00.31.08.01.01.01.01.00");
