@@ -194,7 +194,6 @@ static void a_plan_leaves_no_rate_open(void **state)
                                               .sar_den = 1,
                                               .fps_num = 30,
                                               .fps_den = 1},
-                                    .audio_stream = -1,
                                     .tb_num = 1,
                                     .tb_den = 30};
     struct rr_transcode_options options = {0}, fit;
