@@ -186,7 +186,10 @@ enum rr_err rr_dispatch_nats_open(struct rr_dispatch_nats **out,
             status = natsConnection_Connect(&nats->connection, nats->options);
         }
         if (nats->connection != NULL && nats->js == NULL) {
-            status = natsConnection_JetStream(&nats->js, nats->connection, NULL);
+            jsOptions asking;
+            jsOptions_Init(&asking);
+            asking.Wait = 2000; /* a lease is longer */
+            status = natsConnection_JetStream(&nats->js, nats->connection, &asking);
         }
         error = 0;
         if (nats->js != NULL && (status = add_all(nats, &error)) == NATS_OK) {
