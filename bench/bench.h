@@ -17,7 +17,11 @@ enum rr_err rr_bench_erasure(struct rr_buf *out, bool json) RR_MUST_USE;
  * NULL, another library. Takes 1.2 to 5.3 GiB of memory and up to a minute. RR_ERR_DAMAGED when one
  * does not make what the law makes, RR_ERR_USAGE for a peer that is none, RR_ERR_MEMORY. */
 enum rr_err rr_bench_hash(struct rr_buf *out, bool json, const char *peer) RR_MUST_USE;
-/* A 720/480/360 ladder of `clip` against one ffmpeg process with the same encoder settings, in
- * turns. clip NULL: a clip that ffmpeg makes. RR_ERR_STATE without ffmpeg or reelrig-worker. */
-enum rr_err rr_bench_transcode(struct rr_buf *out, bool json, const char *clip) RR_MUST_USE;
+/* A ladder of the first `seconds` (>= 1) of `clip` (NULL: one that ffmpeg draws) against one ffmpeg
+ * process, one for each rung, and the bare libav calls, in `turns` turns (1..5); the price of
+ * independent GOPs, of spot checks and of the sandbox. About 12 s of two cores a second of 1080p.
+ * RR_ERR_STATE without ffmpeg, reelrig-worker or reelrig-floor; RR_ERR_USAGE: not that kind of
+ * clip. */
+enum rr_err rr_bench_transcode(struct rr_buf *out, bool json, const char *clip, unsigned seconds,
+                               unsigned turns) RR_MUST_USE;
 #endif

@@ -1,220 +1,284 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Question: how long does the ladder take beside one ffmpeg process that makes the same renditions?
- * Method: 720/480/360, x264 veryfast, CRF 23, closed 2 s GOPs, AAC 128 kb/s on both sides; ours and
- * ffmpeg in turns; wall time and CPU of the children (getrusage). What would make it wrong: other
- * encoder settings, a source in another cache state, one side writing to a slower disk: both write
- * below the same temporary folder. */
+/* Question: what does a ladder cost beside ffmpeg, beside the bare work, and what do independent
+ * GOPs, spot checks and the sandbox cost?
+ * Method: H.264, veryfast, CRF 23, closed GOPs of 2 s, AAC 128 kb/s on both sides; ours, one ffmpeg
+ * process for all rungs, one process for each rung, a single rendition, and the same libav calls in
+ * one process (reelrig-floor) take turns; wall time, and CPU of all processes. BD-rates: four CRFs
+ * each at the second rung, PSNR and SSIM by ffmpeg's filters against the bicubically scaled source.
+ * What would make it wrong: other encoder settings; sources in another cache state; a machine that
+ * others load, for wall times: CPU ratios stand that better. */
+#include "bench/bench_transcode.h"
 #include "bench/bench.h"
-#include "bench/bench_rows.h"
-#include "transcode/transcode.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define PAIRS  3
-#define LADDER "720,480,360"
+#define RUNS_MAX 5
+#define PRESET   "veryfast"
+#define CRF      23
 
-extern char **environ;
-
-struct run {
-    const char *clip;
-    char folder[64], output[96];
-    enum rr_err err;
-    struct rr_fault fault;
-    uint64_t frames;
+struct runs {
+    struct bench_cost ladder[RUNS_MAX], one[RUNS_MAX], many[RUNS_MAX], single[RUNS_MAX],
+        single_peer[RUNS_MAX], mute[RUNS_MAX];
+    double floor_cpu[RUNS_MAX];
+    struct bench_floor floor; /* of the last run */
+    unsigned count;
+    double price[2][2]; /* veryfast, medium; by PSNR, by SSIM */
+    double spot_even, spot_ladder, spot_clip;
+    uint32_t spot_leaves;
+    struct bench_quality quality, quality_peer;
 };
 
-static enum rr_err ffmpeg(const char *const argv[], struct rr_fault *fault)
+static int by_value(const void *a, const void *b)
 {
-    union {
-        const char *const *in;
-        char *const *out;
-    } arguments = {.in = argv}; /* posix_spawn does not write to them */
-    pid_t pid;
-    int status, rc = posix_spawnp(&pid, "ffmpeg", NULL, NULL, arguments.out, environ);
-    if (rc != 0) {
-        return rr_fail(fault, RR_ERR_STATE,
-                       "ffmpeg, the peer of this bench, cannot be started; install it (make deps)");
-    }
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0
-               ? RR_OK
-               : rr_fail(fault, RR_ERR_STATE, "ffmpeg failed");
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
 }
 
-static void run_peer(void *ctx)
-{
-    struct run *run = ctx;
-    char out[3][128];
-    for (int i = 0; i < 3; i++) {
-        snprintf(out[i], sizeof out[i], "%s/peer%d.mp4", run->folder, i);
-    }
-#define X264                                                                                       \
-    "-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-force_key_frames",                   \
-        "expr:gte(t,n_forced*2)", "-sc_threshold", "0", "-x264-params", "open-gop=0"
-    const char *argv[] = {
-        "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        "-i",
-        run->clip,
-        "-filter_complex",
-        "[0:v]split=3[a][b][c];[a]scale=-2:720[x];[b]scale=-2:480[y];[c]scale=-2:360[z]",
-        "-map",
-        "[x]",
-        X264,
-        "-map",
-        "0:a?",
-        "-c:a",
-        "aac",
-        "-ac",
-        "2",
-        "-b:a",
-        "128k",
-        out[0],
-        "-map",
-        "[y]",
-        X264,
-        out[1],
-        "-map",
-        "[z]",
-        X264,
-        out[2],
-        NULL};
-    run->err = ffmpeg(argv, &run->fault);
-}
-
-static void run_ours(void *ctx)
-{
-    struct run *run = ctx;
-    struct rr_transcode_result result = {0};
-    struct rr_transcode_options options = {.gop_ms = 2000, .crf = 23, .preset = "veryfast"};
-    run->err = rr_ladder_parse(&options.ladder, LADDER, &run->fault);
-    if (run->err == RR_OK) {
-        run->err = rr_transcode_to_folder(&result, run->output, run->clip, &options, NULL, NULL,
-                                          NULL, &run->fault);
-    }
-    run->frames = 0;
-    for (uint32_t i = 0; run->err == RR_OK && i < result.rendition_count; i++) {
-        run->frames += result.renditions[i].info.kind == RR_RENDITION_VIDEO
-                           ? result.renditions[i].frames_out
-                           : 0;
-    }
-    rr_transcode_result_clear(&result);
-}
-
-static double children_cpu(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_CHILDREN, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-struct sample {
-    double wall[PAIRS], cpu[PAIRS];
+struct spread {
+    double median, min, max;
 };
 
-static enum rr_err measure(struct run *run, struct sample *ours, struct sample *peer)
+static struct spread spread_of(const double *values, unsigned count)
 {
-    for (int i = 0; i < PAIRS; i++) {
-        double cpu = children_cpu();
-        ours->wall[i] = bench_seconds(run_ours, run);
-        ours->cpu[i] = children_cpu() - cpu;
-        if (run->err != RR_OK || (run->err = rr_remove_tree(run->output, &run->fault)) != RR_OK) {
-            return run->err;
-        }
-        cpu = children_cpu();
-        peer->wall[i] = bench_seconds(run_peer, run);
-        peer->cpu[i] = children_cpu() - cpu;
-        if (run->err != RR_OK) {
-            return run->err;
-        }
+    double sorted[RUNS_MAX];
+    memcpy(sorted, values, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, by_value);
+    return (struct spread){.median = sorted[count / 2], .min = sorted[0], .max = sorted[count - 1]};
+}
+
+/* ---- measuring ---------------------------------------------------------------------------------
+ */
+
+static enum rr_err turn(struct runs *runs, const struct bench_clip *clip, struct rr_fault *fault)
+{
+    unsigned i = runs->count;
+    const uint16_t *single = &clip->rungs[clip->rung_count > 1 ? 1 : 0];
+    enum rr_err err = bench_ours(&runs->ladder[i], clip, clip->path, clip->rungs, clip->rung_count,
+                                 PRESET, CRF, fault);
+    err = err != RR_OK ? err
+                       : bench_ffmpeg(&runs->one[i], clip, clip->rungs, clip->rung_count, PRESET,
+                                      CRF, false, fault);
+    err = err != RR_OK ? err
+                       : bench_ffmpeg(&runs->many[i], clip, clip->rungs, clip->rung_count, PRESET,
+                                      CRF, true, fault);
+    err = err != RR_OK
+              ? err
+              : bench_ours(&runs->single[i], clip, clip->path, single, 1, PRESET, CRF, fault);
+    err = err != RR_OK
+              ? err
+              : bench_ffmpeg(&runs->single_peer[i], clip, single, 1, PRESET, CRF, false, fault);
+    err = err != RR_OK ? err
+                       : bench_ours(&runs->mute[i], clip, clip->mute, clip->rungs, clip->rung_count,
+                                    PRESET, CRF, fault);
+    err = err != RR_OK ? err : bench_floor_run(&runs->floor, clip, PRESET, CRF, fault);
+    runs->floor_cpu[i] = runs->floor.cpu_s;
+    runs->count += err == RR_OK ? 1 : 0;
+    return err;
+}
+
+/* Quality of the same rung on both sides of the last turn. */
+static enum rr_err judge(struct runs *runs, const struct bench_clip *clip, struct rr_fault *fault)
+{
+    char ours[160], peer[128];
+    struct bench_cost cost;
+    unsigned rung = clip->rung_count > 1 ? 1 : 0;
+    snprintf(ours, sizeof ours, "%s/ours/%up/index.m3u8", clip->folder, clip->rungs[rung]);
+    snprintf(peer, sizeof peer, "%s/peer%u.mp4", clip->folder, rung);
+    enum rr_err err =
+        bench_ffmpeg(&cost, clip, clip->rungs, clip->rung_count, PRESET, CRF, false, fault);
+    err =
+        err != RR_OK ? err : bench_quality_of(&runs->quality, clip, ours, clip->rungs[rung], fault);
+    return err != RR_OK
+               ? err
+               : bench_quality_of(&runs->quality_peer, clip, peer, clip->rungs[rung], fault);
+}
+
+static enum rr_err measure(struct runs *runs, const struct bench_clip *clip, unsigned turns,
+                           struct rr_fault *fault)
+{
+    uint16_t rung = clip->rungs[clip->rung_count > 1 ? 1 : 0];
+    enum rr_err err = RR_OK;
+    for (unsigned i = 0; i < turns && err == RR_OK; i++) {
+        err = turn(runs, clip, fault);
     }
-    return RR_OK;
+    err = err != RR_OK ? err : judge(runs, clip, fault);
+    err = err != RR_OK
+              ? err
+              : bench_gop_price(&runs->price[0][0], &runs->price[0][1], clip, rung, PRESET, fault);
+    err = err != RR_OK ? err
+                       : bench_gop_price(&runs->price[1][0], &runs->price[1][1], clip, rung,
+                                         "medium", fault);
+    err = err != RR_OK
+              ? err
+              : bench_spot_check(&runs->spot_even, &runs->spot_leaves, clip, clip->even, 1, fault);
+    err = err != RR_OK ? err
+                       : bench_spot_check(&runs->spot_ladder, &runs->spot_leaves, clip, clip->even,
+                                          clip->rung_count, fault);
+    return err != RR_OK
+               ? err
+               : bench_spot_check(&runs->spot_clip, &runs->spot_leaves, clip, clip->mute, 1, fault);
 }
 
-static double median(const double *v)
+/* ---- the report --------------------------------------------------------------------------------
+ */
+
+struct report {
+    struct rr_buf *out;
+    bool json, rows;
+};
+
+static void row(struct report *report, const char *name, const struct bench_cost *ours,
+                const double *peer_wall, const double *peer_cpu, unsigned count, double bd_rate,
+                const char *what)
 {
-    double low = v[0] < v[1] ? v[0] : v[1], high = v[0] < v[1] ? v[1] : v[0];
-    return v[2] < low ? low : v[2] > high ? high : v[2];
+    double wall[RUNS_MAX], cpu[RUNS_MAX], seconds[RUNS_MAX], peer[RUNS_MAX];
+    for (unsigned i = 0; i < count; i++) {
+        wall[i] = ours[i].wall_s / peer_wall[i];
+        cpu[i] = ours[i].cpu_s / peer_cpu[i];
+        seconds[i] = ours[i].wall_s;
+        peer[i] = peer_wall[i];
+    }
+    struct spread w = spread_of(wall, count), c = spread_of(cpu, count);
+    struct spread s = spread_of(seconds, count), p = spread_of(peer, count);
+    double fps = (double)ours[0].frames / s.median;
+    if (report->json) {
+        rr_buf_format(report->out,
+                      "%s{\"name\":\"%s\",\"runs\":%u,\"ratio_wall\":%.4f,\"ratio_wall_min\":%.4f,"
+                      "\"ratio_wall_max\":%.4f,\"ratio_cpu\":%.4f,\"ratio_cpu_min\":%.4f,"
+                      "\"ratio_cpu_max\":%.4f,\"bd_rate\":%.3f,\"fps\":%.2f,\"wall_s\":%.3f,"
+                      "\"peer_wall_s\":%.3f,\"cpu_s\":%.3f,\"bytes\":%llu,\"what\":\"%s\"}",
+                      report->rows ? "," : "", name, count, w.median, w.min, w.max, c.median, c.min,
+                      c.max, bd_rate, fps, s.median, p.median, ours[0].cpu_s,
+                      (unsigned long long)ours[0].bytes, what);
+    } else {
+        rr_buf_format(
+            report->out,
+            "  %-24s wall %.3f (%.3f to %.3f), CPU %.3f (%.3f to %.3f), BD-rate %+.2f %%, "
+            "%.1f fps\n  %24s %s\n",
+            name, w.median, w.min, w.max, c.median, c.min, c.max, bd_rate, fps, "", what);
+    }
+    report->rows = true;
 }
 
-static void report(struct rr_buf *out, bool json, const struct run *run, const struct sample *ours,
-                   const struct sample *peer)
+static void single(struct report *report, const char *name, const char *unit, double value,
+                   const char *what)
 {
-    double wall[PAIRS], cpu[PAIRS], floor_ratio[PAIRS];
+    if (report->json) {
+        rr_buf_format(report->out, "%s{\"name\":\"%s\",\"%s\":%.4f,\"what\":\"%s\"}",
+                      report->rows ? "," : "", name, unit, value, what);
+    } else {
+        rr_buf_format(report->out, "  %-24s %s %.3f\n  %24s %s\n", name, unit, value, "", what);
+    }
+    report->rows = true;
+}
+
+static void costs(const struct bench_cost *from, unsigned count, double *wall, double *cpu)
+{
+    for (unsigned i = 0; i < count; i++) {
+        wall[i] = from[i].wall_s;
+        cpu[i] = from[i].cpu_s;
+    }
+}
+
+static void report_rows(struct report *report, const struct runs *runs)
+{
+    double wall[RUNS_MAX], cpu[RUNS_MAX], limit[RUNS_MAX];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    for (int i = 0; i < PAIRS; i++) {
-        wall[i] = ours->wall[i] / peer->wall[i];
-        cpu[i] = ours->cpu[i] / peer->cpu[i];
-        floor_ratio[i] = ours->cpu[i] / (double)cores / ours->wall[i];
+    double bd = runs->price[0][0];
+    costs(runs->one, runs->count, wall, cpu);
+    row(report, "ladder_vs_one_ffmpeg", runs->ladder, wall, cpu, runs->count, bd,
+        "all rungs and the sound, over one ffmpeg process");
+    costs(runs->many, runs->count, wall, cpu);
+    row(report, "ladder_vs_four_ffmpeg", runs->ladder, wall, cpu, runs->count, bd,
+        "over a process for each rung, all at once");
+    costs(runs->single_peer, runs->count, wall, cpu);
+    row(report, "one_rendition_vs_ffmpeg", runs->single, wall, cpu, runs->count, bd,
+        "one rung and the sound, over ffmpeg with its own threads");
+    for (unsigned i = 0; i < runs->count; i++) {
+        limit[i] = runs->floor_cpu[i] / (double)cores;
     }
-    double fps = (double)run->frames / median(ours->wall);
+    row(report, "limit", runs->ladder, limit, runs->floor_cpu, runs->count, 0,
+        "over the CPU of the bare libav calls, spread over all cores");
+    row(report, "sandbox_price", runs->mute, limit, runs->floor_cpu, runs->count, 0,
+        "without sound: ratio_cpu is what sandbox, copies, journal and containers cost");
+    single(report, "independent_gop_price", "bd_rate", runs->price[1][0],
+           "a fresh encoder for each GOP over one encoder, medium, percent by PSNR");
+    single(report, "independent_gop_price_ssim", "bd_rate", runs->price[1][1], "the same by SSIM");
+    single(report, "spot_check_price", "ratio", runs->spot_even,
+           "a GOP made again over its part of the job; one rung, a keyframe every 2 s");
+    single(report, "spot_check_price_ladder", "ratio", runs->spot_ladder,
+           "the same, mean over all leaves of the ladder, whose decode is not shared then");
+    single(report, "spot_check_price_clip", "ratio", runs->spot_clip,
+           "one rung, with the clip's own keyframes, which decide the lead-in");
+    single(report, "psnr_over_ffmpeg", "db", runs->quality.psnr_db - runs->quality_peer.psnr_db,
+           "second rung at equal CRF; the BD-rate is what compares");
+}
+
+static void write_report(struct rr_buf *out, bool json, const char *name,
+                         const struct bench_clip *clip, const struct runs *runs, unsigned seconds)
+{
+    struct report report = {.out = out, .json = json};
+    char ladder[64];
+    int used = 0;
+    for (unsigned i = 0; i < clip->rung_count; i++) {
+        used += snprintf(ladder + used, sizeof ladder - (size_t)used, "%s%u", i > 0 ? "," : "",
+                         clip->rungs[i]);
+    }
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (json) {
         rr_buf_format(out,
-                      "{\"question\":\"ladder " LADDER
-                      " against one ffmpeg process\",\"clip\":\"%s\",\"cores\":%ld,\"version\":"
-                      "\"%s\",\"rows\":[{\"name\":\"ladder_vs_one_ffmpeg\",\"runs\":%d,\"ratio_"
-                      "wall\":%.4f,\"ratio_cpu\":%.4f,"
-                      "\"fps\":%.2f,\"wall_s\":%.3f,\"peer_wall_s\":%.3f},{\"name\":\"limit\","
-                      "\"runs\":%d,\"ratio_wall\":%.4f,"
-                      "\"what\":\"CPU of all workers over cores and wall: 1 is no idle core\"}]}",
-                      strrchr(run->clip, '/') != NULL ? strrchr(run->clip, '/') + 1 : run->clip,
-                      cores, RR_VERSION, PAIRS, median(wall), median(cpu), fps, median(ours->wall),
-                      median(peer->wall), PAIRS, median(floor_ratio));
-        return;
+                      "{\"question\":\"a ladder beside ffmpeg and beside the bare work\","
+                      "\"clip\":\"%s\",\"seconds\":%u,\"ladder\":\"%s\",\"preset\":\"" PRESET
+                      "\",\"crf\":%d,\"cores\":%ld,\"version\":\"%s\",\"psnr\":%.3f,"
+                      "\"peer_psnr\":%.3f,\"ssim\":%.5f,\"peer_ssim\":%.5f,\"source_s\":%.3f,"
+                      "\"rows\":[",
+                      name, seconds, ladder, CRF, cores, RR_VERSION, runs->quality.psnr_db,
+                      runs->quality_peer.psnr_db, runs->quality.ssim, runs->quality_peer.ssim,
+                      runs->floor.source_s);
+    } else {
+        rr_buf_format(out,
+                      "%s of %s, %u s, H.264 " PRESET " CRF %d, %ld cores; second rung %.2f dB, "
+                      "ffmpeg's %.2f dB\n",
+                      ladder, name, seconds, CRF, cores, runs->quality.psnr_db,
+                      runs->quality_peer.psnr_db);
     }
-    rr_buf_format(out,
-                  "ladder " LADDER " of %s, %ld cores, %d pairs\n  ladder_vs_one_ffmpeg  wall "
-                  "%.3f, CPU %.3f of ffmpeg's; %.1f fps "
-                  "of all renditions; %.2f s against %.2f s\n  limit                 cores busy "
-                  "%.3f of the time\n",
-                  run->clip, cores, PAIRS, median(wall), median(cpu), fps, median(ours->wall),
-                  median(peer->wall), median(floor_ratio));
+    report_rows(&report, runs);
+    if (json) {
+        rr_buf_format(out, "]}");
+    }
 }
 
-enum rr_err rr_bench_transcode(struct rr_buf *out, bool json, const char *clip)
+enum rr_err rr_bench_transcode(struct rr_buf *out, bool json, const char *clip_path,
+                               unsigned seconds, unsigned turns)
 {
-    struct run run = {.clip = clip};
-    struct sample ours, peer;
-    char made[128];
+    struct bench_clip clip = {0};
+    struct runs *runs = rr_alloc(sizeof *runs);
+    struct rr_fault fault = {0};
     const char *tmp = getenv("TMPDIR");
-    snprintf(run.folder, sizeof run.folder, "%.40s/rr-bench-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    if (mkdtemp(run.folder) == NULL) {
+    RR_CHECK(seconds > 0 && turns > 0 && turns <= RUNS_MAX);
+    snprintf(clip.folder, sizeof clip.folder, "%.40s/rr-bench-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    if (mkdtemp(clip.folder) == NULL) {
         rr_log(RR_LOG_ERROR, "bench", "cannot make a folder below %s", tmp != NULL ? tmp : "/tmp");
+        rr_free(runs);
         return RR_ERR_IO;
     }
-    snprintf(run.output, sizeof run.output, "%s/ours", run.folder);
-    if (clip == NULL) {
-        snprintf(made, sizeof made, "%s/clip.mp4", run.folder);
-        const char *argv[] = {
-            "ffmpeg",  "-v",        "error",    "-y",
-            "-f",      "lavfi",     "-i",       "testsrc2=size=1920x1080:rate=24",
-            "-f",      "lavfi",     "-i",       "sine=frequency=440:sample_rate=48000",
-            "-t",      "10",        "-c:v",     "libx264",
-            "-preset", "ultrafast", "-pix_fmt", "yuv420p",
-            "-c:a",    "aac",       made,       NULL};
-        run.err = ffmpeg(argv, &run.fault);
-        run.clip = made;
-    }
-    if (run.err == RR_OK && (run.err = measure(&run, &ours, &peer)) == RR_OK) {
-        report(out, json, &run, &ours, &peer);
-    }
-    if (run.err != RR_OK) {
-        rr_log_fault(RR_LOG_ERROR, "bench", &run.fault);
+    enum rr_err err = bench_clip_make(&clip, clip_path, seconds, &fault);
+    err = err != RR_OK ? err : measure(runs, &clip, turns, &fault);
+    if (err == RR_OK) {
+        const char *slash = clip_path != NULL ? strrchr(clip_path, '/') : NULL;
+        const char *name = clip_path == NULL ? "drawn" : slash != NULL ? slash + 1 : clip_path;
+        write_report(out, json, name, &clip, runs, seconds);
+    } else {
+        rr_log_fault(RR_LOG_ERROR, "bench", &fault);
     }
     struct rr_fault ignored;
-    if (rr_remove_tree(run.folder, &ignored) != RR_OK) {
+    if (rr_remove_tree(clip.folder, &ignored) != RR_OK) {
         rr_log_fault(RR_LOG_WARN, "bench", &ignored);
     }
-    return run.err;
+    rr_free(runs->floor.tasks);
+    rr_free(runs);
+    return err;
 }

@@ -128,4 +128,6 @@ struct cli_publish_rigs {
     bool explain, no_local, json;
 };
 int cli_publish_by_rigs(const char *file, const struct cli_publish_rigs *hired);
+/* A whole number 0..max in decimal digits; *out on success only. */
+bool cli_read_number(const char *text, uint64_t max, uint64_t *out) RR_MUST_USE;
 #endif

@@ -24,17 +24,24 @@ static int report(enum rr_err err, struct rr_buf *out, bool json)
 
 int cli_bench(int argc, char **argv)
 {
-    const char *name = NULL, *clip = NULL, *peer = NULL;
+    const char *name = NULL, *clip = NULL, *peer = NULL, *seconds_text = "8", *turns_text = "3";
     bool json = false;
     size_t count;
+    uint64_t seconds, turns;
     struct rr_buf out = {0};
-    const struct cli_option options[] = {
-        {"json", NULL, &json}, {"clip", &clip, NULL}, {"peer", &peer, NULL}};
-    if (!cli_options(argc, argv, options, RR_COUNT(options), &name, 1, &count) || count != 1) {
+    const struct cli_option options[] = {{"json", NULL, &json},
+                                         {"clip", &clip, NULL},
+                                         {"peer", &peer, NULL},
+                                         {"seconds", &seconds_text, NULL},
+                                         {"turns", &turns_text, NULL}};
+    if (!cli_options(argc, argv, options, RR_COUNT(options), &name, 1, &count) || count != 1 ||
+        !cli_read_number(seconds_text, 3600, &seconds) || seconds == 0 ||
+        !cli_read_number(turns_text, 5, &turns) || turns == 0) {
         return cli_usage(argv[0]);
     }
     if (strcmp(name, "transcode") == 0) {
-        return report(rr_bench_transcode(&out, json, clip), &out, json);
+        return report(rr_bench_transcode(&out, json, clip, (unsigned)seconds, (unsigned)turns),
+                      &out, json);
     }
     if (strcmp(name, "hash") == 0) {
         return report(rr_bench_hash(&out, json, peer), &out, json);

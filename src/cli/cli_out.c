@@ -140,3 +140,15 @@ bool cli_options(int argc, char **argv, const struct cli_option *options, size_t
     }
     return true;
 }
+
+bool cli_read_number(const char *text, uint64_t max, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p < '0' || *p > '9' || (value = value * 10 + (uint64_t)(*p - '0')) > max) {
+            return false;
+        }
+    }
+    *out = value;
+    return text[0] != '\0';
+}

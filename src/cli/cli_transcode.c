@@ -93,18 +93,6 @@ static void print_result(const struct rr_transcode_result *result, const char *f
     json_decref(list);
 }
 
-static bool read_number(const char *text, uint64_t max, uint64_t *out)
-{
-    uint64_t value = 0;
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p < '0' || *p > '9' || (value = value * 10 + (uint64_t)(*p - '0')) > max) {
-            return false;
-        }
-    }
-    *out = value;
-    return text[0] != '\0';
-}
-
 /* The options about tracks, as given. */
 struct track_words {
     const char *video, *audio, *subtitles, *codec, *channels;
@@ -115,7 +103,7 @@ static enum rr_err read_tracks(struct rr_transcode_options *job, const struct tr
 {
     uint64_t video = 0;
     bool keep = strcmp(words->channels, "keep") == 0;
-    if (!read_number(words->video, 64, &video)) {
+    if (!cli_read_number(words->video, 64, &video)) {
         return rr_fail(fault, RR_ERR_USAGE, "video \"%.32s\": a number from 1 on was expected",
                        words->video);
     }
@@ -166,9 +154,9 @@ int cli_transcode(int argc, char **argv)
                                          {"channels", &tracks.channels, NULL}};
     uint64_t gop_value, crf_value, audio_value, workers_value;
     if (!cli_options(argc, argv, options, RR_COUNT(options), &in, 1, &count) || count != 1 ||
-        folder == NULL || !read_number(gop_ms, 10000, &gop_value) ||
-        !read_number(crf, 63, &crf_value) || !read_number(audio_kbps, 512, &audio_value) ||
-        !read_number(workers, 256, &workers_value)) {
+        folder == NULL || !cli_read_number(gop_ms, 10000, &gop_value) ||
+        !cli_read_number(crf, 63, &crf_value) || !cli_read_number(audio_kbps, 512, &audio_value) ||
+        !cli_read_number(workers, 256, &workers_value)) {
         return cli_usage(argv[0]);
     }
     struct rr_fault fault = {0};
