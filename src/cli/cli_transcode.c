@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reelrig transcode: an HLS ladder in a folder, without a rig. */
-#include "cli/cli.h"
+#include "cli/cli_transcode.h"
 #include "cli/cli_fleet.h"
-#include "transcode/transcode.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,8 +25,7 @@ static void show_progress(void *ctx, const struct rr_transcode_progress *progres
 {
     struct progress_ctx *show = ctx;
     uint64_t now_us = rr_monotonic_us(rr_clock_system());
-    cli_progress("%5.1f %%  %.1f fps  %.0f s to go", progress->percent, progress->fps,
-                 progress->eta_s);
+    cli_meter(progress);
     if (!show->json || now_us < show->next_us) {
         return;
     }
@@ -34,9 +33,10 @@ static void show_progress(void *ctx, const struct rr_transcode_progress *progres
     json_t *renditions = json_array();
     for (uint32_t i = 0; i < progress->rendition_count; i++) {
         const struct rr_transcode_rendition_progress *r = &progress->renditions[i];
-        json_array_append_new(renditions, json_pack("{s:s, s:I, s:I, s:f}", "name", r->name,
-                                                    "gops_done", (json_int_t)r->gops_done, "gops",
-                                                    (json_int_t)r->gops, "fps", r->fps));
+        json_array_append_new(renditions,
+                              json_pack("{s:s, s:I, s:I, s:f, s:f}", "name", r->name, "gops_done",
+                                        (json_int_t)r->gops_done, "gops", (json_int_t)r->gops,
+                                        "fps", r->fps, "eta_s", r->eta_s));
     }
     json_t *out =
         json_pack("{s:s, s:f, s:f, s:f, s:o}", "event", "progress", "percent", progress->percent,
@@ -121,78 +121,153 @@ static enum rr_err read_tracks(struct rr_transcode_options *job, const struct tr
     return err != RR_OK ? err : rr_tracks_parse(&job->subtitles, words->subtitles, fault);
 }
 
-int cli_transcode(int argc, char **argv)
+/* The words after the verb, as given. */
+struct words {
+    const char *in, *folder, *ladder, *preset, *codec, *kbps, *max_kbps;
+    const char *gop_ms, *crf, *audio_kbps, *workers;
+    struct cli_fleet_words rigs;
+    struct track_words tracks;
+    bool json, tone_map, resume, dry_run, explain;
+};
+
+static bool read_words(struct words *words, size_t *count, int argc, char **argv)
 {
-    const char *in = NULL, *folder = NULL, *ladder = NULL, *preset = NULL;
-    const char *codec = "h264", *kbps = NULL, *max_kbps = NULL;
-    const char *gop_ms = "2000", *crf = "0", *audio_kbps = "128", *workers = "0";
-    bool json = false, tone_map = false;
-    struct cli_fleet_words rigs = {0};
-    struct cli_fleet fleet = {0};
-    size_t count;
-    struct track_words tracks = {"0", "all", "all", "aac", "stereo"};
-    const struct cli_option options[] = {{"o", &folder, NULL},
-                                         {"ladder", &ladder, NULL},
-                                         {"preset", &preset, NULL},
-                                         {"gop-ms", &gop_ms, NULL},
-                                         {"crf", &crf, NULL},
-                                         {"audio-kbps", &audio_kbps, NULL},
-                                         {"workers", &workers, NULL},
-                                         {"json", NULL, &json},
-                                         {"codec", &codec, NULL},
-                                         {"kbps", &kbps, NULL},
-                                         {"max-kbps", &max_kbps, NULL},
-                                         {"tone-map", NULL, &tone_map},
-                                         {"nats", &rigs.nats, NULL},
-                                         {"nats-auth", &rigs.auth, NULL},
-                                         {"nats-ca", &rigs.ca, NULL},
-                                         {"shards", &rigs.shards, NULL},
-                                         {"video", &tracks.video, NULL},
-                                         {"audio", &tracks.audio, NULL},
-                                         {"subtitles", &tracks.subtitles, NULL},
-                                         {"audio-codec", &tracks.codec, NULL},
-                                         {"channels", &tracks.channels, NULL}};
-    uint64_t gop_value, crf_value, audio_value, workers_value;
-    if (!cli_options(argc, argv, options, RR_COUNT(options), &in, 1, &count) || count != 1 ||
-        folder == NULL || !cli_read_number(gop_ms, 10000, &gop_value) ||
-        !cli_read_number(crf, 63, &crf_value) || !cli_read_number(audio_kbps, 512, &audio_value) ||
-        !cli_read_number(workers, 256, &workers_value)) {
-        return cli_usage(argv[0]);
+    *words = (struct words){.codec = "h264",
+                            .gop_ms = "2000",
+                            .crf = "0",
+                            .audio_kbps = "128",
+                            .workers = "0",
+                            .tracks = {"0", "all", "all", "aac", "stereo"}};
+    const struct cli_option options[] = {{"o", &words->folder, NULL},
+                                         {"ladder", &words->ladder, NULL},
+                                         {"preset", &words->preset, NULL},
+                                         {"gop-ms", &words->gop_ms, NULL},
+                                         {"crf", &words->crf, NULL},
+                                         {"audio-kbps", &words->audio_kbps, NULL},
+                                         {"workers", &words->workers, NULL},
+                                         {"codec", &words->codec, NULL},
+                                         {"kbps", &words->kbps, NULL},
+                                         {"max-kbps", &words->max_kbps, NULL},
+                                         {"tone-map", NULL, &words->tone_map},
+                                         {"nats", &words->rigs.nats, NULL},
+                                         {"nats-auth", &words->rigs.auth, NULL},
+                                         {"nats-ca", &words->rigs.ca, NULL},
+                                         {"shards", &words->rigs.shards, NULL},
+                                         {"video", &words->tracks.video, NULL},
+                                         {"audio", &words->tracks.audio, NULL},
+                                         {"subtitles", &words->tracks.subtitles, NULL},
+                                         {"audio-codec", &words->tracks.codec, NULL},
+                                         {"channels", &words->tracks.channels, NULL},
+                                         {"json", NULL, &words->json},
+                                         {"resume", NULL, &words->resume},
+                                         {"dry-run", NULL, &words->dry_run},
+                                         {"explain", NULL, &words->explain}};
+    return cli_options(argc, argv, options, RR_COUNT(options), &words->in, 1, count);
+}
+
+/* Into the job; pointers stay borrowed. */
+static enum rr_err read_options(struct rr_transcode_options *job, const struct words *words,
+                                struct rr_fault *fault)
+{
+    uint64_t gop_ms, crf, audio_kbps, workers;
+    if (!cli_read_number(words->gop_ms, 10000, &gop_ms) || !cli_read_number(words->crf, 63, &crf) ||
+        !cli_read_number(words->audio_kbps, 512, &audio_kbps) ||
+        !cli_read_number(words->workers, 256, &workers)) {
+        return rr_fail(fault, RR_ERR_USAGE,
+                       "--gop-ms, --crf, --audio-kbps and --workers take numbers of at most 10000, "
+                       "63, 512 and 256");
     }
-    struct rr_fault fault = {0};
+    *job = (struct rr_transcode_options){.gop_ms = (uint32_t)gop_ms,
+                                         .crf = (uint16_t)crf,
+                                         .audio_bps = (uint32_t)audio_kbps * 1000,
+                                         .workers = (unsigned)workers,
+                                         .preset = words->preset,
+                                         .tone_map = words->tone_map};
+    if (!rr_codec_parse(&job->codec, words->codec)) {
+        return rr_fail(fault, RR_ERR_USAGE, "codec \"%.32s\": h264, hevc, av1 and vp9 are known",
+                       words->codec);
+    }
+    enum rr_err err = read_tracks(job, &words->tracks, fault);
+    if (err == RR_OK && words->ladder != NULL) {
+        err = rr_ladder_read(&job->ladder, words->ladder, fault);
+    }
+    return err != RR_OK ? err : rr_ladder_rates(&job->ladder, words->kbps, words->max_kbps, fault);
+}
+
+static enum rr_err outline(const struct words *words, const struct rr_transcode_options *job,
+                           struct rr_fault *fault)
+{
+    struct rr_transcode_outline made;
+    int fd = open(words->in, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        return rr_fail_errno(fault, "%.200s cannot be opened", words->in);
+    }
+    enum rr_err err = rr_transcode_outline(&made, fd, job, &cancelled, fault);
+    close(fd);
+    if (err == RR_OK) {
+        cli_outline_print(&made, words->explain, words->json);
+    }
+    return err;
+}
+
+static enum rr_err run(const struct words *words, int argc, char **argv, struct rr_fault *fault)
+{
+    struct rr_transcode_options job;
     struct rr_transcode_result result = {0};
-    struct progress_ctx show = {.json = json};
-    struct rr_transcode_options job = {.gop_ms = (uint32_t)gop_value,
-                                       .crf = (uint16_t)crf_value,
-                                       .audio_bps = (uint32_t)audio_value * 1000,
-                                       .workers = (unsigned)workers_value,
-                                       .preset = preset,
-                                       .tone_map = tone_map};
-    struct sigaction action = {.sa_handler = cancel};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    enum rr_err err = rr_codec_parse(&job.codec, codec)
-                          ? RR_OK
-                          : rr_fail(&fault, RR_ERR_USAGE,
-                                    "codec \"%.32s\": h264, hevc, av1 and vp9 are known", codec);
-    if (err == RR_OK) {
-        err = read_tracks(&job, &tracks, &fault);
+    struct progress_ctx show = {.json = words->json};
+    struct rr_buf note = {0};
+    struct cli_fleet fleet = {0};
+    enum rr_err err = read_options(&job, words, fault);
+    if (err == RR_OK && (words->dry_run || words->explain)) {
+        err = outline(words, &job, fault);
     }
-    if (err == RR_OK && ladder != NULL) {
-        err = rr_ladder_read(&job.ladder, ladder, &fault);
+    if (err != RR_OK || words->dry_run) {
+        return err;
     }
-    err = err != RR_OK ? err : rr_ladder_rates(&job.ladder, kbps, max_kbps, &fault);
-    err = err != RR_OK ? err : cli_fleet_open(&fleet, &rigs, in, &job, &fault);
+    cli_words_keep(&note, argc, argv);
+    job.job_note = (const char *)note.ptr;
+    err = cli_fleet_open(&fleet, &words->rigs, words->in, &job, fault);
     if (err == RR_OK) {
-        err = rr_transcode_to_folder(&result, folder, in, &job, show_progress, &show, &cancelled,
-                                     &fault);
+        err = rr_transcode_to_folder(&result, words->folder, words->in, &job, show_progress, &show,
+                                     &cancelled, fault);
     }
     cli_fleet_close(&fleet);
-    cli_progress("%s", "");
-    if (err != RR_OK) {
-        return cli_fail(err, &fault, json);
+    rr_buf_clear(&note);
+    cli_meter(NULL);
+    if (err == RR_OK) {
+        print_result(&result, words->folder, words->json);
+        rr_transcode_result_clear(&result);
     }
-    print_result(&result, folder, json);
-    rr_transcode_result_clear(&result);
-    return 0;
+    return err;
+}
+
+int cli_transcode(int argc, char **argv)
+{
+    struct words words;
+    struct rr_fault fault = {0};
+    char **kept = NULL;
+    size_t count;
+    struct sigaction action = {.sa_handler = cancel};
+    if (!read_words(&words, &count, argc, argv) ||
+        (words.folder == NULL && !(words.dry_run && !words.resume)) ||
+        count != (words.resume ? 0 : 1)) {
+        return cli_usage(argv[0]);
+    }
+    bool json = words.json;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    enum rr_err err = words.resume ? cli_words_read(&kept, &argc, words.folder, &fault) : RR_OK;
+    if (err == RR_OK && kept != NULL) {
+        bool again[] = {words.dry_run, words.explain};
+        argv = kept;
+        if (!read_words(&words, &count, argc, argv) || count != 1 || words.folder == NULL) {
+            err = rr_fail(&fault, RR_ERR_FORMAT, "the job's note holds no command of this version");
+        }
+        words.json |= json;
+        words.dry_run = again[0];
+        words.explain |= again[1];
+    }
+    err = err != RR_OK ? err : run(&words, argc, argv, &fault);
+    cli_words_free(kept);
+    return err == RR_OK ? 0 : cli_fail(err, &fault, json);
 }

@@ -32,10 +32,11 @@ const struct cli_verb cli_verbs[] = {
      "--url URL [--json]",
      "engagement puzzles of segments and their claims", cli_puzzle},
     {"transcode",
-     "IN -o DIR [--ladder 720,480|auto|LADDER.toml] [--kbps LIST|auto] [--max-kbps LIST|auto] "
-     "[--tone-map] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset "
-     "P] "
-     "[--workers N] [--nats URL,URL [--nats-auth FILE] [--nats-ca FILE]|--shards N] "
+     "IN -o DIR [--dry-run] [--explain] | --resume -o DIR; [--ladder "
+     "720,480|auto|LADDER.toml] [--kbps LIST|auto] [--max-kbps LIST|auto] "
+     "[--tone-map] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset P] "
+     "[--audio-kbps 128] [--workers N] [--nats URL,URL [--nats-auth FILE] [--nats-ca "
+     "FILE]|--shards N] "
      "[--video N] [--audio all|none|1,2] [--subtitles all|none|1,2] "
      "[--audio-codec aac|opus] [--channels stereo|keep] "
      "[--json]",

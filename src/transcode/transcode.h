@@ -48,6 +48,7 @@ struct rr_transcode_options {
                                 this program */
     const char
         *job_folder; /* made when absent: journal and output; needed by rr_transcode_run alone */
+    const char *job_note; /* kept in it as the file "note", for who goes on; NULL: none */
     /* Runs the job of rr_transcode_to_folder in place of rr_transcode_run; NULL: that one. */
     rr_transcode_maker *maker;
     void *maker_ctx;
@@ -84,6 +85,7 @@ struct rr_transcode_rendition_progress {
     uint32_t gops_done,
         gops; /* gops: estimated from the duration until the source is read to its end */
     double fps;
+    double eta_s; /* 0: not known yet, or done */
 };
 struct rr_transcode_progress {
     double percent; /* 0..100 */
@@ -201,5 +203,6 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
                                    const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
 #include "transcode/transcode_chain.h"
 #include "transcode/transcode_live.h"
+#include "transcode/transcode_outline.h"
 #include "transcode/transcode_rigs.h"
 #endif

@@ -103,6 +103,11 @@ static void show_progress(struct transcode_scheduler *plan)
         to->gops = job->source_done || job->gop_count > job->expected_gops ? job->gop_count
                                                                            : job->expected_gops;
         to->fps = seconds > 0 ? (double)job->frames_done[rung] / seconds : 0;
+        if (to->fps > 0 && to->gops > to->gops_done) {
+            double frames = (double)(to->gops - to->gops_done) * job->plan.gop_ms *
+                            job->plan.fps_num / job->plan.fps_den / 1000;
+            to->eta_s = frames / to->fps;
+        }
         shown.fps += to->fps;
         done += pixels * to->gops_done;
         all += pixels * to->gops;
@@ -261,7 +266,7 @@ enum rr_err transcode_job_encode(struct transcode_job *job, struct rr_fault *fau
     while (err == RR_OK && !finished(&plan)) {
         if (job->cancel != NULL && atomic_load(job->cancel)) {
             err = rr_fail(fault, RR_ERR_CANCELLED,
-                          "cancelled; the same command goes on where it was");
+                          "cancelled; the same command, or --resume, goes on where it was");
             break;
         }
         err = feed_all(&plan, fault);

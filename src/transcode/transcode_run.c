@@ -99,6 +99,18 @@ void transcode_job_clear(struct transcode_job *job)
     }
 }
 
+static enum rr_err keep_note(const struct rr_transcode_options *options, struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    if (options->job_note == NULL) {
+        return RR_OK;
+    }
+    enum rr_err err = rr_path(path, fault, "%s/note", options->job_folder);
+    struct rr_slice text =
+        rr_slice_of((const uint8_t *)options->job_note, strlen(options->job_note));
+    return err != RR_OK ? err : rr_file_write(path, text, 0600, fault);
+}
+
 enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
                              const struct rr_transcode_options *options,
                              rr_transcode_progress_fn *progress, void *ctx,
@@ -128,6 +140,7 @@ enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
     err = err != RR_OK
               ? err
               : transcode_journal_open(&job->lock_fd, job->options.job_folder, &job->key, fault);
+    err = err != RR_OK ? err : keep_note(&job->options, fault);
     if (err == RR_OK) {
         err = check_unchanged(job, transcode_job_encode(job, fault), fault);
     }

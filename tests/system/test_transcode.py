@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`reelrig transcode` as a tool: plans, reasons, progress, going on, exit statuses, its manual page."""
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import time
+
+from rig import bin_folder, make_clip, reelrig, root, run_tests
+
+work = pathlib.Path(tempfile.mkdtemp(prefix="rr-transcode-"))
+clip = work / "clip.mp4"
+make_clip(clip, seconds=6, size="640x360")
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def digests(folder):
+    return {str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def dry_run():
+    """a dry run tells the plan, with reasons, and makes nothing"""
+    before = sorted(work.iterdir())
+    plan, = lines(reelrig("transcode", str(clip), "--dry-run", "--json", "--ladder", "720,360,240",
+                          "--gop-ms", "1000", check=True).stdout)
+    assert plan["event"] == "plan" and plan["gops"] == 6 and plan["profile"] == "x264-164-veryfast-v1", plan
+    assert [(rung["name"], rung["made"]) for rung in plan["rungs"]] == [
+        ("360p", True), ("240p", True), ("720p", False)], plan
+    assert "nothing is enlarged" in plan["rungs"][2]["why"] and plan["rungs"][0]["width"] == 640, plan
+    assert plan["source"]["width"] == 640 and len(plan["source"]["audio"]) == 1, plan
+    text = reelrig("transcode", str(clip), "--dry-run", "--explain", "--ladder", "720,360", check=True).stdout
+    assert "left out" in text and "class: exact" in text and "CRF 23" in text, text
+    assert sorted(work.iterdir()) == before
+
+
+def progress():
+    """JSON lines of progress name every rendition, its speed and the time left; the last line is the end"""
+    out = lines(reelrig("transcode", str(clip), "-o", str(work / "a"), "--ladder", "360,240", "--gop-ms", "500",
+                        "--preset", "medium", "--json", check=True).stdout)
+    assert out[-1]["event"] == "done" and out[-1]["frames_out_ok"] and out[-1]["frames_in"] == 144, out[-1]
+    shown = [line for line in out if line["event"] == "progress"]
+    for line in shown:
+        names = [rendition["name"] for rendition in line["renditions"]]
+        assert names == ["360p", "240p", "audio"] and 0 <= line["percent"] <= 100, line
+        assert all({"fps", "eta_s", "gops", "gops_done"} <= set(rendition) for rendition in line["renditions"]), line
+    percents = [line["percent"] for line in shown]
+    assert shown and percents == sorted(percents), percents
+
+
+def going_on():
+    """an interrupted job goes on by --resume alone, from another folder, with the same bytes"""
+    words = [str(bin_folder / "reelrig"), "transcode", clip.name, "-o", "b", "--ladder", "360,240", "--gop-ms", "500",
+             "--preset", "medium"]
+    job = subprocess.Popen(words, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.time() + 120
+    while time.time() < end and job.poll() is None and not list(work.glob("b/.job/es-*")):
+        time.sleep(0.01)
+    job.send_signal(signal.SIGINT)
+    message = job.communicate(timeout=60)[1]
+    if job.returncode != 0:  # a machine of many cores may be through by then
+        assert job.returncode == 1 and "--resume" in message, (job.returncode, message)
+        assert not (work / "b/master.m3u8").exists() and list(work.glob("b/.job/es-*"))
+        done = lines(reelrig("transcode", "--resume", "-o", str(work / "b"), "--json", check=True).stdout)[-1]
+        assert done["event"] == "done", done
+    assert digests(work / "a") == digests(work / "b")
+    gone = reelrig("transcode", "--resume", "-o", str(work / "b"))
+    assert gone.returncode == 1 and "no job to go on with" in gone.stderr, gone
+
+
+def wrong_words():
+    """each failure has its exit status and a sentence that says what to do"""
+    junk = work / "junk.mp4"
+    junk.write_bytes(b"not a video at all" * 100)
+    empty = work / "empty.mp4"
+    empty.write_bytes(b"")
+    for status, word, words in (
+            (2, "", []), (2, "", [str(clip)]), (2, "", ["--resume"]), (2, "", [str(clip), "-o", "x", "--no-such"]),
+            (2, "h264, hevc, av1", [str(clip), "-o", str(work / "x"), "--codec", "mpeg2"]),
+            (2, "--gop-ms", [str(clip), "-o", str(work / "x"), "--gop-ms", "fast"]),
+            (2, "500 to 10000", [str(clip), "-o", str(work / "x"), "--gop-ms", "20"]),
+            (2, "preset", [str(clip), "-o", str(work / "x"), "--preset", "hasty"]),
+            (1, "No such file", [str(work / "nothing.mp4"), "-o", str(work / "x")]),
+            (1, "", [str(junk), "-o", str(work / "x")]), (1, "", [str(empty), "-o", str(work / "x")]),
+            (1, "another folder", [str(clip), "-o", str(work / "a")])):
+        result = reelrig("transcode", *words)
+        assert result.returncode == status and word in result.stderr and result.stderr.strip(), (words, result)
+    assert not (work / "x").exists()
+
+
+def manual():
+    """the manual page knows every option that the program takes, and man can set it"""
+    page = root / "docs/reelrig-transcode.1"
+    text = page.read_text().replace("\\-", "-")
+    source = (root / "src/cli/cli_transcode.c").read_text()
+    table = source[source.index("const struct cli_option options[]"):]
+    options = re.findall(r'\{"([a-z0-9-]+)",', table[:table.index("};")])
+    assert len(options) >= 15, options
+    for option in options:
+        dashes = "-" if len(option) == 1 else "--"
+        assert dashes + option in text, f"the manual page lacks {dashes}{option}"
+    for option in re.findall(r"(?<![\w-])--([a-z][a-z0-9-]+)", text):
+        assert option in options, f"the manual page tells of --{option}, which the program does not take"
+
+
+run_tests([dry_run, progress, going_on, wrong_words, manual])
