@@ -88,7 +88,8 @@ static void open_segment(void *ctx, uint32_t rendition, const struct rr_live_seg
 static void part(void *ctx, uint32_t rendition, const struct rr_live_part *given)
 {
     struct show *show = ctx;
-    rr_serve_live_part(show->live, rendition, given->duration_us, given->independent, given->bytes);
+    rr_serve_live_part(show->live, rendition, given->duration_us, given->independent, given->last,
+                       given->bytes);
     live_folder_part(&show->folder, rendition, given->bytes);
 }
 

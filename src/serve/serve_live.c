@@ -49,6 +49,7 @@ void rr_serve_live_free(struct rr_serve_live *live)
             clear_segment(&r->segments[j]);
         }
         rr_free(r->segments);
+        serve_blob_unref(r->held.blob);
         serve_blob_unref(r->init);
         serve_blob_unref(r->text);
     }
@@ -247,8 +248,17 @@ void rr_serve_live_open(struct rr_serve_live *live, uint32_t rendition, uint64_t
     pthread_mutex_unlock(&live->lock);
 }
 
+static void add_part(struct live_segment *segment, struct live_part part)
+{
+    if (segment->part_count == segment->room) {
+        segment->room = segment->room != 0 ? segment->room * 2 : 16;
+        segment->parts = rr_realloc(segment->parts, sizeof(*segment->parts) * segment->room);
+    }
+    segment->parts[segment->part_count++] = part;
+}
+
 void rr_serve_live_part(struct rr_serve_live *live, uint32_t rendition, uint32_t duration_us,
-                        bool independent, struct rr_slice bytes)
+                        bool independent, bool last, struct rr_slice bytes)
 {
     struct live_rendition *r = &live->renditions[rendition];
     struct live_part part = {.duration_us = duration_us, .independent = independent};
@@ -258,13 +268,13 @@ void rr_serve_live_part(struct rr_serve_live *live, uint32_t rendition, uint32_t
     serve_etag_make(part.etag, bytes);
     pthread_mutex_lock(&live->lock);
     struct live_segment *segment = last_segment(r);
-    RR_CHECK(segment != NULL && !segment->whole);
-    if (segment->part_count == segment->room) {
-        segment->room = segment->room != 0 ? segment->room * 2 : 16;
-        segment->parts = rr_realloc(segment->parts, sizeof(*segment->parts) * segment->room);
+    RR_CHECK(segment != NULL && !segment->whole && r->held.blob == NULL);
+    if (last) {
+        r->held = part;
+    } else {
+        add_part(segment, part);
+        changed(live);
     }
-    segment->parts[segment->part_count++] = part;
-    changed(live);
     pthread_mutex_unlock(&live->lock);
 }
 
@@ -312,6 +322,10 @@ void rr_serve_live_close(struct rr_serve_live *live, uint32_t rendition, uint64_
         segment = add_segment(r, number);
         segment->program_ms = program_ms;
         segment->discontinuity = discontinuity;
+    }
+    if (r->held.blob != NULL) {
+        add_part(segment, r->held);
+        r->held = (struct live_part){0};
     }
     segment->duration_us = duration_us;
     segment->gap = gap;

@@ -24,8 +24,10 @@ void rr_serve_live_init(struct rr_serve_live *live, uint32_t rendition, const ch
 /* What a segment is made of, in this order: open, parts, close. A gap may be closed unopened. */
 void rr_serve_live_open(struct rr_serve_live *live, uint32_t rendition, uint64_t segment,
                         uint64_t program_ms, bool discontinuity);
+/* last: viewers see it together with the close that follows, since only a last part may be short.
+ */
 void rr_serve_live_part(struct rr_serve_live *live, uint32_t rendition, uint32_t duration_us,
-                        bool independent, struct rr_slice bytes);
+                        bool independent, bool last, struct rr_slice bytes);
 void rr_serve_live_close(struct rr_serve_live *live, uint32_t rendition, uint64_t segment,
                          uint64_t program_ms, bool discontinuity, bool gap, uint64_t duration_us);
 /* Nothing comes any more: playlists get their end, who waits is answered. */

@@ -24,7 +24,8 @@ struct live_rendition {
     char init_etag[SERVE_ETAG_BYTES];
     struct live_segment *segments; /* owned; numbers rise by one */
     uint32_t count, room;
-    uint64_t next; /* number after the last */
+    struct live_part held; /* of the open segment, until it closes */
+    uint64_t next;         /* number after the last */
     uint64_t discontinuities;
     uint64_t peak_bps, bytes, us;
     struct serve_blob *text; /* playlist of `text_version` */

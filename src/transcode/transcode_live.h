@@ -37,6 +37,7 @@ struct rr_live_part {
     uint32_t number; /* in its segment */
     uint32_t duration_us;
     bool independent;
+    bool last; /* its segment closes right after it */
     struct rr_slice
         bytes; /* borrowed for the call; the segment is its parts, one after the other */
 };

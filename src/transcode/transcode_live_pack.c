@@ -93,12 +93,13 @@ static uint32_t micros(uint64_t ticks, uint32_t timescale)
 }
 
 static void put_part(struct live *live, struct live_mux *mux, uint32_t rendition, uint64_t segment,
-                     uint32_t init, uint32_t duration_us, bool independent)
+                     uint32_t init, uint32_t duration_us, bool independent, bool last)
 {
     struct rr_live_part part = {.segment = segment,
                                 .number = mux->part++,
                                 .duration_us = duration_us,
                                 .independent = independent,
+                                .last = last,
                                 .bytes = rr_slice_of(mux->bytes.ptr + init, mux->bytes.len - init)};
     mux->part_sum_us += duration_us;
     live->sink->part(live->sink->ctx, rendition, &part);
@@ -201,7 +202,7 @@ static enum rr_err put_pictures(struct live *live, unsigned rung, uint32_t end, 
         if (last && all_us > r->mux.part_sum_us && all_us - r->mux.part_sum_us <= live->part_us) {
             us = (uint32_t)(all_us - r->mux.part_sum_us); /* no rounding adds up */
         }
-        put_part(live, &r->mux, rung, r->gop, init, us, r->part_first == 0);
+        put_part(live, &r->mux, rung, r->gop, init, us, r->part_first == 0, last);
         r->part_first = end;
     }
     return err;
@@ -313,7 +314,7 @@ static enum rr_err begin_sound(struct live *live, struct rr_fault *fault)
     return start_mux(live, &sound->mux, fault);
 }
 
-static enum rr_err put_sound(struct live *live, uint32_t count, struct rr_fault *fault)
+static enum rr_err put_sound(struct live *live, uint32_t count, bool last, struct rr_fault *fault)
 {
     struct live_sound *sound = &live->sound;
     uint64_t bytes = 0;
@@ -344,7 +345,8 @@ static enum rr_err put_sound(struct live *live, uint32_t count, struct rr_fault 
     }
     tell_init(live, live->plan.rung_count, "mp4a.40.2", &sound->mux, init);
     put_part(live, &sound->mux, live->plan.rung_count, sound->gop, init,
-             micros((uint64_t)count * sound->shape.frame_samples, sound->shape.sample_rate), true);
+             micros((uint64_t)count * sound->shape.frame_samples, sound->shape.sample_rate), true,
+             last);
     sound->end = frame_start(sound, count);
     sound->frame += count;
     sound->queued -= count;
@@ -412,7 +414,8 @@ enum rr_err live_pack_sound(struct live *live, bool all, struct rr_fault *fault)
             if (!sound->opened) {
                 open_sound(live, gop);
             }
-            err = put_sound(live, sound->ready < most ? sound->ready : most, fault);
+            bool last = whole && sound->ready <= most;
+            err = put_sound(live, last ? sound->ready : most, last, fault);
         }
         if (!whole) {
             return err;

@@ -14,7 +14,8 @@
 #define PEERS_MAX  16
 #define READ_BYTES 65536
 #define REPLY_MAX  65536
-#define GREET_MS   10000 /* from connecting to publishing */
+#define GREET_MS   15000 /* from connecting to publishing */
+#define LEAVE_MS   2000
 
 struct peer {
     int fd; /* -1: none */
@@ -22,6 +23,8 @@ struct peer {
     struct rr_buf reply;
     uint64_t deadline_ms;
     bool publishes;
+    bool asks;   /* waits to be let in */
+    bool leaves; /* has ended its stream */
     char who[80];
 };
 
@@ -106,26 +109,38 @@ static void let_in(struct ingest *ingest, struct peer *peers, int listener)
     close(fd);
 }
 
+/* Whoever comes while the job still finishes what the one before sent waits for it. */
+static enum rtmp_state admit(struct ingest *ingest, struct peer *peer, struct rr_buf *media)
+{
+    peer->asks = !ingest->active && !ingest->armed;
+    if (peer->asks) {
+        return RTMP_ASKS;
+    }
+    bool yes = ingest_free(ingest);
+    rtmp_admit(peer->rtmp, yes, &peer->reply, media);
+    if (yes) {
+        peer->publishes = true;
+        ingest_began(ingest, peer->who);
+    }
+    return rtmp_feed(peer->rtmp, rr_slice_of("", 0), &peer->reply, media);
+}
+
 static void settle(struct ingest *ingest, struct peer *peer, enum rtmp_state state,
                    struct rr_buf *media)
 {
-    if (state == RTMP_ASKS) {
-        bool yes = ingest_free(ingest);
-        rtmp_admit(peer->rtmp, yes, &peer->reply, media);
-        if (yes) {
-            peer->publishes = true;
-            ingest_began(ingest, peer->who);
-        }
-        state = rtmp_feed(peer->rtmp, rr_slice_of("", 0), &peer->reply, media);
-    }
+    state = state == RTMP_ASKS ? admit(ingest, peer, media) : state;
     if (peer->publishes && media->len > 0) {
         ingest_write(ingest, rr_buf_slice(media));
         peer->deadline_ms = now_ms() + INGEST_MEDIA_MS;
     }
     if (state == RTMP_BROKEN) {
         drop(ingest, peer, rtmp_why(peer->rtmp));
-    } else if (state == RTMP_ENDED) {
-        drop(ingest, peer, "it ended the stream");
+    } else if (state == RTMP_ENDED && peer->publishes) {
+        /* It closes when it is done; till then it is heard, so that nothing of ours is reset. */
+        ingest_ended(ingest, "it ended the stream");
+        peer->publishes = false;
+        peer->deadline_ms = now_ms() + LEAVE_MS;
+        peer->leaves = true;
     } else if (peer->reply.len > REPLY_MAX) {
         drop(ingest, peer, "it does not read what it is answered");
     }
@@ -141,6 +156,9 @@ static void take(struct ingest *ingest, struct peer *peer)
     }
     if (len <= 0) {
         drop(ingest, peer, peer->publishes ? "the connection ended" : "");
+        return;
+    }
+    if (peer->leaves) {
         return;
     }
     settle(ingest, peer,
@@ -162,7 +180,14 @@ static void check(struct ingest *ingest, struct peer *peer)
     if (peer->fd >= 0 && peer->publishes && (ingest->drop || ingest->spool_bad)) {
         drop(ingest, peer, ingest->drop ? "it was ended here" : "the spool takes no more");
     } else if (peer->fd >= 0 && now_ms() > peer->deadline_ms) {
-        drop(ingest, peer, peer->publishes ? "it sends nothing any more" : "it did not publish");
+        drop(ingest, peer,
+             peer->publishes ? "it sends nothing any more"
+             : peer->leaves  ? ""
+                             : "it did not publish");
+    } else if (peer->fd >= 0 && peer->asks && (ingest->armed || ingest->active)) {
+        struct rr_buf media = {0};
+        settle(ingest, peer, RTMP_ASKS, &media);
+        rr_buf_clear(&media);
     }
 }
 
@@ -180,7 +205,7 @@ void ingest_rtmp(struct ingest *ingest)
         struct pollfd ready[2 + PEERS_MAX] = {{.fd = ingest->control, .events = POLLIN},
                                               {.fd = listener, .events = POLLIN}};
         for (unsigned i = 0; i < PEERS_MAX; i++) {
-            bool reads = !peers[i].publishes || ingest_room(ingest);
+            bool reads = !peers[i].asks && (!peers[i].publishes || ingest_room(ingest));
             ready[2 + i] = (struct pollfd){
                 .fd = peers[i].fd,
                 .events = (short)((reads ? POLLIN : 0) | (peers[i].reply.len > 0 ? POLLOUT : 0))};

@@ -115,7 +115,7 @@ static void let_in(struct door *door)
     }
     (void)getnameinfo((struct sockaddr *)&from, (socklen_t)len, host, sizeof host, service,
                       sizeof service, NI_NUMERICHOST | NI_NUMERICSERV);
-    if (door->peer != SRT_INVALID_SOCK || !ingest_free(door->ingest)) {
+    if (door->peer != SRT_INVALID_SOCK) {
         ingest_tell(door->ingest, INGEST_REFUSED, 0, "%s port %s: somebody publishes already", host,
                     service);
         srt_close(peer);
@@ -182,9 +182,10 @@ void ingest_srt(struct ingest *ingest)
             drop(&door, ingest->drop ? "it was ended here" : "the spool takes no more");
         } else if (now_ms() - door.heard_ms > INGEST_MEDIA_MS) {
             drop(&door, door.began ? "it sends nothing any more" : "it sent nothing");
-        } else if (!door.began || ingest_room(ingest)) {
+        } else if (door.began ? ingest_room(ingest) : ingest_free(ingest)) {
             take(&door);
         } else {
+            door.heard_ms = now_ms(); /* it is we who wait */
             usleep(SMOOTH_MS * 1000);
         }
     }

@@ -1,0 +1,384 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`reelrig live` with real publishers: ffmpeg over SRT and RTMP, one of our own, files that grow; watched by hls.js in
+Chromium, by ffprobe and by a viewer in plain Python that checks each playlist.
+RR_ONLY=name,name; RR_LIVE_JSON=FILE keeps the measured times; RR_LIVE_CLIP and RR_LIVE_LADDER choose what is measured."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from hls_watcher import Watcher, get
+from rig import bin_folder, build, make_clip, reelrig, root, run_tests, short
+from rtmp_sender import Refused, RtmpSender, flv_tags, shown_ms
+
+chromium = os.environ.get("RR_CHROMIUM", "/usr/bin/chromium")
+here = pathlib.Path(__file__).resolve().parent
+PASS = "correct horse battery"
+LADDER = "144,72"
+
+
+class Live:
+    """`reelrig live` and what it says."""
+
+    def __init__(self, given, *arguments, serve=True, ladder=LADDER):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reelrig-live-"))
+        self.out = self.folder / "out"
+        command = [bin_folder / "reelrig", "live", given, "-o", self.out, "--ladder", ladder, "--json", *arguments]
+        command += ["--serve", "127.0.0.1:0", "--linger", "2"] if serve else []
+        self.errors = open(self.folder / "errors", "w+")
+        self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        self.events, self.news = [], threading.Condition()
+        threading.Thread(target=self.read, daemon=True).start()
+        if serve:
+            self.base = self.wait("serving")["url"].rsplit("/", 1)[0]
+        if "://" in str(given):
+            self.port = self.wait("listening")["port"]
+
+    def read(self):
+        for line in self.process.stdout:
+            with self.news:
+                self.events.append(json.loads(line))
+                self.news.notify_all()
+        with self.news:
+            self.events.append({"event": "closed"})
+            self.news.notify_all()
+
+    def wait(self, name, enough=lambda e: True, timeout=90, skip=0):
+        """The event of that name after `skip` others of it."""
+        until = time.monotonic() + timeout
+        with self.news:
+            while True:
+                found = [e for e in self.events if e["event"] == name and enough(e)]
+                if len(found) > skip:
+                    return found[skip]
+                left = until - time.monotonic()
+                closed = self.events and self.events[-1]["event"] == "closed"
+                assert left > 0 and not closed, f"no '{name}': {self.events[-8:]} {self.words()}"
+                self.news.wait(left)
+
+    def words(self):
+        return (self.folder / "errors").read_text()[-2000:]
+
+    def count(self, name):
+        with self.news:
+            return sum(e["event"] == name for e in self.events)
+
+    def end(self, code=0, timeout=60):
+        assert self.process.wait(timeout) == code, (self.process.returncode, self.events[-5:], self.words())
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.errors.close()
+        if kind is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            print(f"      kept: {self.folder}; last words: {self.events[-6:]}")
+
+
+def ffmpeg(*arguments, **more):
+    return subprocess.Popen(["ffmpeg", "-v", "error", "-nostdin", *map(str, arguments)], stderr=subprocess.DEVNULL, **more)
+
+
+def clip(folder, seconds, name="clip.mp4"):
+    return make_clip(pathlib.Path(folder) / name, seconds=seconds, size="256x144")
+
+
+def as_flv(path):
+    out = pathlib.Path(path).with_suffix(".flv")
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(path), "-c", "copy", str(out)], check=True, timeout=60)
+    return out.read_bytes()
+
+
+def wait_playlist(live, name):
+    """Parts can be asked for when the first has come."""
+    until = time.monotonic() + 60
+    while get(f"{live.base}/{name}/index.m3u8")[0] != 200 or b"EXT-X-PART:" not in get(f"{live.base}/{name}/index.m3u8")[2]:
+        assert time.monotonic() < until, "no part comes"
+        time.sleep(0.05)
+
+
+def absurd(live):
+    """What no player asks for is refused at once, and costs nothing."""
+    for query in ("?_HLS_msn=999999", "?_HLS_part=1", "?_HLS_msn=-1", "?_HLS_msn=x", "?_HLS_msn=1&_HLS_part=99999999999",
+                  "?_HLS_msn=18446744073709551616", "?_HLS_msn="):
+        status, _, _, seconds = get(f"{live.base}/144p/index.m3u8{query}")
+        assert status == 400 and seconds < 5, (query, status, seconds)
+    for path in ("144p/part_00099.0.m4s", "144p/seg_00099.m4s", "144p/seg_1.m4s", "nowhere/index.m3u8", "144p/../x", "144p/",
+                 "144p/part_00000.4294967296.m4s", "master.m3u8x"):
+        status, _, _, seconds = get(f"{live.base}/{path}")
+        assert status in (400, 404) and seconds < 5, (path, status)
+
+
+def probe(url):
+    """What ffprobe makes of a playlist; it must not say a word."""
+    result = subprocess.run(["ffprobe", "-v", "warning", "-count_packets", "-show_streams", "-of", "json", str(url)],
+                            capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0 and result.stderr == "", result.stderr[-1000:]
+    return json.loads(result.stdout)["streams"]
+
+
+def srt():
+    """ffmpeg over SRT: wrong passphrase and second publisher refused, hls.js plays at low latency, each playlist holds"""
+    seconds = 24
+    plays = bool(shutil.which(chromium) and shutil.which("node"))
+    with tempfile.TemporaryDirectory() as folder, \
+            Live(f"srt://127.0.0.1:0?passphrase={PASS.replace(' ', '-')}", "--grace", "2", "--window", "6") as live:
+        source = clip(folder, seconds)
+        for garbage in (b"", b"\x00" * 16, os.urandom(1300), b"\x80" + os.urandom(63)):
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(garbage, ("127.0.0.1", live.port))
+        push = ["-re", "-i", source, "-c", "copy", "-f", "mpegts"]
+        address = f"srt://127.0.0.1:{live.port}?passphrase={PASS.replace(' ', '-')}"
+        assert ffmpeg(*push, f"srt://127.0.0.1:{live.port}?passphrase=wrong-wrong-wrong").wait(60) != 0
+        assert ffmpeg(*push, f"srt://127.0.0.1:{live.port}").wait(60) != 0, "let in without a passphrase"
+        assert live.count("came") == 0
+        first = ffmpeg(*push, address)
+        try:
+            wait_playlist(live, "144p")
+            watchers = [Watcher(f"{live.base}/{name}") for name in ("144p", "72p", "audio")]
+            for watcher in watchers:
+                watcher.start()
+            second = ffmpeg("-i", source, "-c", "copy", "-f", "mpegts", address)
+            absurd(live)
+            live.wait("refused", timeout=30)
+            if plays:
+                result = subprocess.run(["node", here / "live.mjs", build / "web", f"{live.base}/master.m3u8", "8"],
+                                        capture_output=True, text=True, timeout=120, env={**os.environ, "RR_CHROMIUM": chromium})
+                assert result.returncode == 0, f"{result.stdout}\n{result.stderr[-2000:]}"
+                seen = json.loads(result.stdout)
+                seen["latency"] = statistics.median(seen["latencies"])
+                print(f"      hls.js: latency {seen['latency']:.2f} s (target {seen['target']:.2f}), {seen['stalls']} stalls, "
+                      f"{seen['parts']} parts, {seen['dropped']} of {seen['total']} frames dropped")
+                keep("hls.js", {"latency_s": round(seen["latency"], 2), "target_s": round(seen["target"], 2),
+                                "stalls": seen["stalls"], "played_s": round(seen["played"], 1),
+                                "dropped": seen["dropped"], "frames": seen["total"]})
+            second.kill()
+            second.wait()
+            assert first.wait(90) == 0
+        finally:
+            first.kill()
+        for watcher in watchers:
+            watcher.done()
+            assert watcher.held > watcher.answers / 2, f"{watcher.held} of {watcher.answers} answers were held back"
+            assert watcher.gaps <= 1 and watcher.jumps == 0, (watcher.gaps, watcher.jumps)
+        live.end()
+        assert live.count("came") == 1
+        count = len(watchers[0].whole)
+        assert seconds / 2 - 2 <= count <= seconds / 2 + 1, f"{count} segments"
+        kept = sorted(p.name for p in (live.out / "144p").glob("seg_*"))
+        assert len(kept) <= 12, f"old segments stay: {kept}"
+
+
+def rtmp():
+    """our own publisher over RTMP: wrong words refused, gone and back within the grace time, then a normal ladder"""
+    with tempfile.TemporaryDirectory() as folder, \
+            Live("rtmp://127.0.0.1:0/live/secret", "--grace", "4", "--keep") as live:
+        data = as_flv(clip(folder, 7))
+        silent = socket.create_connection(("127.0.0.1", live.port))
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4000), b"\x03" + os.urandom(5000)):
+            stranger = socket.create_connection(("127.0.0.1", live.port))
+            stranger.sendall(garbage)
+            stranger.close()
+        for app, key in (("live", "wrong"), ("other", "secret"), ("live", ""), ("live", "secret2"), ("live", "secre")):
+            try:
+                RtmpSender(live.port, app, key)
+                raise AssertionError(f"{app}/{key} may publish")
+            except Refused:
+                pass
+        assert live.count("came") == 0
+        sender = RtmpSender(live.port, "live", "secret", chunk=777)
+        live.wait("came")
+        try:
+            RtmpSender(live.port, "live", "secret")
+            raise AssertionError("a second publisher was let in")
+        except Refused:
+            pass
+        sender.publish(data, until=5000)
+        watcher = Watcher(f"{live.base}/144p")
+        watcher.start()
+        sender.vanish()
+        live.wait("went")
+        RtmpSender(live.port, "live", "secret", chunk=60000).publish(data, shift_ms=100000).end()
+        live.wait("went", skip=1)
+        watcher.done()
+        live.wait("end", timeout=60)
+        assert watcher.jumps == 1, f"{watcher.jumps} discontinuities"
+        master = get(f"{live.base}/master.m3u8")
+        assert master[0] == 200
+        live.end()
+        silent.close()
+        whole = reelrig_frames(data, 5000) + reelrig_frames(data, None)
+        streams = probe(live.out / "144p/index.m3u8")
+        shown = int(streams[0]["nb_read_packets"])
+        assert shown == whole, f"{shown} of {whole} pictures"
+        text = (live.out / "72p/index.m3u8").read_text()
+        assert "#EXT-X-ENDLIST" in text and "PLAYLIST-TYPE:VOD" in text and text.count("#EXT-X-DISCONTINUITY\n") == 1
+        assert (live.out / "manifest.mpd").exists()
+
+
+def reelrig_frames(data, until):
+    return sum(kind == 9 and shown_ms(body, stamp) is not None and (until is None or stamp < until)
+               for kind, stamp, body in flv_tags(data))
+
+
+def grow(source, target, seconds, stop):
+    """Copies so that the file grows about as fast as it plays."""
+    data = source.read_bytes()
+    pieces = int(seconds * 10)
+    with open(target, "wb") as out:
+        for i in range(pieces):
+            out.write(data[len(data) * i // pieces:len(data) * (i + 1) // pieces])
+            out.flush()
+            if stop.wait(0.1):
+                return
+
+
+def growing(suffix, *options):
+    """A file that grows, in this container; its GOPs are byte for byte those of the whole file."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        source = clip(folder, 5)
+        whole, part = folder / f"whole.{suffix}", folder / f"part.{suffix}"
+        subprocess.run(["ffmpeg", "-v", "error", "-i", source, "-c", "copy", *options, whole], check=True, timeout=60)
+        part.touch()
+        stop = threading.Event()
+        with Live(part, "--follow", "--quiet", "3", "--keep", serve=False) as live:
+            writer = threading.Thread(target=grow, args=(whole, part, 5, stop), daemon=True)
+            writer.start()
+            try:
+                live.wait("segment", lambda e: e["rendition"] == "144p")
+                assert writer.is_alive() or short, "the first segment came after the whole file"
+                live.end()
+            finally:
+                stop.set()
+                writer.join()
+            result = reelrig("transcode", whole, "-o", folder / "out", "--ladder", LADDER, "--json")
+            assert result.returncode == 0, result.stderr
+            for name in ("144p", "72p"):
+                for n in range(3):
+                    ours = payload(live.out / name / f"seg_{n:05d}.m4s")
+                    assert ours and ours == payload(folder / "out" / name / f"seg_{n:05d}.m4s"), (suffix, name, n)
+            streams = probe(live.out / "master.m3u8")
+            assert {s["codec_type"] for s in streams} == {"video", "audio"}
+            lines = [json.loads(line) for line in (live.out / "gops.jsonl").read_text().splitlines()]
+            assert {(e["rendition"], e["gop"]) for e in lines} == {(r, g) for r in (0, 1) for g in range(3)}
+
+
+def payload(path):
+    """What is in the mdat boxes, joined."""
+    data, at, out = path.read_bytes(), 0, b""
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at:at + 4], "big")
+        if data[at + 4:at + 8] == b"mdat":
+            out += data[at + 8:at + size]
+        at += size
+    return out
+
+
+def files():
+    """files that grow: MPEG-TS, FLV, Matroska, fragmented MP4; GOPs equal to those of the whole file"""
+    growing("ts")
+    growing("flv")
+    growing("mkv")
+    growing("mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof")
+
+
+measured = {}
+
+
+def keep(name, row):
+    measured[name] = row
+    if os.environ.get("RR_LIVE_JSON"):
+        pathlib.Path(os.environ["RR_LIVE_JSON"]).write_text(json.dumps(measured, indent=1) + "\n")
+
+
+def glass():
+    """from when the last picture of a GOP was sent to when its segment is in the playlist: at most 1.5 GOPs"""
+    ladder = os.environ.get("RR_LIVE_LADDER", LADDER)
+    top = ladder.split(",", maxsplit=1)[0] + "p"
+    with tempfile.TemporaryDirectory() as folder, \
+            Live("rtmp://127.0.0.1:0/live/key", "--grace", "1", ladder=ladder) as live:
+        given = os.environ.get("RR_LIVE_CLIP")
+        source = clip(folder, 10)
+        if given:
+            source = pathlib.Path(folder) / "given.mp4"
+            subprocess.run(["ffmpeg", "-v", "error", "-i", given, "-t", "20", "-c", "copy", source], check=True, timeout=60)
+        data = as_flv(source)
+        sender = RtmpSender(live.port)
+        publisher = threading.Thread(target=sender.publish, args=(data,), daemon=True)
+        publisher.start()
+        wait_playlist(live, top)
+        watcher = Watcher(f"{live.base}/{top}", media=False)
+        watcher.start()
+        publisher.join(120)
+        sender.end()
+        watcher.done()
+        live.end()
+        origin = min(shown for shown, _ in sender.sent)
+        whole, first = [], []
+        for number in sorted(watcher.whole):
+            inside = [wall for shown, wall in sender.sent if (shown - origin) // 2000 == number]
+            after = [1 for shown, _ in sender.sent if (shown - origin) // 2000 > number]
+            if number >= 2 and inside and after:  # the first wait for the look into the stream
+                whole.append((watcher.whole[number] - max(inside)) / 2)
+                first.append((watcher.first_part[number] - max(inside)) / 2)
+        part = [watcher.part_seen[k] - max(w for s, w in sender.sent if (s - origin) / 1000 <= k[0] * 2 + (k[1] + 1) / 3)
+                for k in watcher.part_seen if k[0] >= 2 and k[1] < 5 and k[0] * 2000 + 2000 + origin < sender.sent[-1][0]]
+        print(f"      {ladder}: segment {statistics.median(whole):.2f} GOPs after its last picture (worst {max(whole):.2f}), "
+              f"its first part {statistics.median(first):+.2f} GOPs; a part {statistics.median(part):.2f} s after its last picture")
+        keep("glass_to_playlist", {
+            "ladder": ladder, "clip": pathlib.Path(given).name if given else "testsrc2 256x144", "gop_s": 2, "gops": len(whole),
+            "segment_gops_median": round(statistics.median(whole), 3), "segment_gops_worst": round(max(whole), 3),
+            "first_part_gops_median": round(statistics.median(first), 3), "part_s_median": round(statistics.median(part), 3),
+            "behind": live.count("behind"),
+            "how": "own RTMP publisher at real time notes when each picture was written to its socket; a viewer with held-back "
+                   "reloads notes when the playlist showed the segment, on the same clock"})
+        # A loaded machine may be late; that it is told then, and not drift, is another matter.
+        assert statistics.median(whole) <= 1.5 or short, f"{whole} GOPs"
+
+
+def usage():
+    """wrong words, taken ports, files that are none: a sentence and a status, nothing left behind"""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        busy = socket.socket()
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        junk = folder / "junk.ts"
+        junk.write_bytes(os.urandom(200000))
+        for given, word in ((["srt://127.0.0.1:0?passphrase=short"], "passphrase"), (["rtmp://127.0.0.1:0/live"], "KEY"),
+                            (["http://127.0.0.1/x"], "srt://"), ([f"rtmp://127.0.0.1:{port}/live/key"], "listened"),
+                            (["rtmp://nowhere:1/live/key"], "IP"), ([folder / "none.ts", "--follow"], "opened"),
+                            ([folder, "--follow"], "regular"), (["srt://127.0.0.1:0", "--part-ms", "50"], "200 to 1000"),
+                            ([junk, "--follow", "--quiet", "1"], "")):
+            result = reelrig("live", *given, "-o", folder / "out", timeout=120)
+            assert result.returncode in (1, 2), (given, result.returncode, result.stdout, result.stderr)
+            assert word in result.stderr and result.stderr.startswith("reelrig:"), (given, result.stderr)
+            assert not (folder / "out/master.m3u8").exists()
+        busy.close()
+        with Live("srt://127.0.0.1:0", serve=True) as live:  # nobody comes: it waits, and stops when told
+            assert get(f"{live.base}/144p/index.m3u8")[0] == 404
+            live.process.send_signal(signal.SIGTERM)
+            live.end()
+
+
+if shutil.which(chromium) and shutil.which("node"):
+    subprocess.run([root / "packaging/web.sh", build, "test"], check=True, timeout=300)
+only = os.environ.get("RR_ONLY")
+run_tests([t for t in [usage, srt, rtmp, files, glass] if not only or t.__name__ in only.split(",")])
