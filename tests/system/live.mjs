@@ -35,7 +35,7 @@ try {
   await page.addScriptTag({path: hls});
   await page.evaluate((url) => {
     const video = document.getElementById('video');
-    const player = new window.Hls({lowLatencyMode: true});
+    const player = new window.Hls({lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.5});
     window.player = player;
     window.watched = {fatal: [], errors: [], latencies: [], stalls: 0, parts: 0};
     player.on('hlsError', (_, data) => {
