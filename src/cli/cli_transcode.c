@@ -57,7 +57,8 @@ static json_t *rendition_json(const struct rr_transcode_rendition *rendition)
                      "frames", (json_int_t)rendition->frames_out, "bytes", (json_int_t)bytes);
 }
 
-static void print_result(const struct rr_transcode_result *result, const char *folder, bool json)
+static void print_result(const struct rr_transcode_result *result, const char *folder, bool whole,
+                         bool json)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < result->rendition_count; i++) {
@@ -83,7 +84,7 @@ static void print_result(const struct rr_transcode_result *result, const char *f
                   (unsigned long long)cli_number(row, "segments"),
                   (double)cli_number(row, "bytes") / 1e6);
     }
-    cli_print("%s/master.m3u8: %llu frames in %.1f s", folder,
+    cli_print("%s%s: %llu frames in %.1f s", folder, whole ? "" : "/master.m3u8",
               (unsigned long long)result->frames_in, result->seconds);
     if (result->concealed > 0) {
         cli_print("; damage concealed in %llu pictures, first in GOP %u",
@@ -95,7 +96,7 @@ static void print_result(const struct rr_transcode_result *result, const char *f
 
 /* The options about tracks, as given. */
 struct track_words {
-    const char *video, *audio, *subtitles, *codec, *channels;
+    const char *video, *audio, *subtitles, *codec, *channels, *format;
 };
 
 static enum rr_err read_tracks(struct rr_transcode_options *job, const struct track_words *words,
@@ -121,6 +122,22 @@ static enum rr_err read_tracks(struct rr_transcode_options *job, const struct tr
     return err != RR_OK ? err : rr_tracks_parse(&job->subtitles, words->subtitles, fault);
 }
 
+/* One MP4 file when asked for, or by its name; HLS and DASH are one folder. */
+static enum rr_err read_format(bool *whole, const char *format, const char *out,
+                               struct rr_fault *fault)
+{
+    size_t len = strlen(out);
+    if (format == NULL) {
+        *whole = len > 4 && strcmp(out + len - 4, ".mp4") == 0;
+        return RR_OK;
+    }
+    *whole = strcmp(format, "mp4") == 0;
+    return *whole || strcmp(format, "hls") == 0 || strcmp(format, "dash") == 0
+               ? RR_OK
+               : rr_fail(fault, RR_ERR_USAGE, "format \"%.32s\": hls, dash and mp4 are known",
+                         format);
+}
+
 /* The words after the verb, as given. */
 struct words {
     const char *in, *folder, *ladder, *preset, *codec, *kbps, *max_kbps;
@@ -137,7 +154,7 @@ static bool read_words(struct words *words, size_t *count, int argc, char **argv
                             .crf = "0",
                             .audio_kbps = "128",
                             .workers = "0",
-                            .tracks = {"0", "all", "all", "aac", "stereo"}};
+                            .tracks = {"0", "all", "all", "aac", "stereo", NULL}};
     const struct cli_option options[] = {{"o", &words->folder, NULL},
                                          {"ladder", &words->ladder, NULL},
                                          {"preset", &words->preset, NULL},
@@ -158,6 +175,7 @@ static bool read_words(struct words *words, size_t *count, int argc, char **argv
                                          {"subtitles", &words->tracks.subtitles, NULL},
                                          {"audio-codec", &words->tracks.codec, NULL},
                                          {"channels", &words->tracks.channels, NULL},
+                                         {"format", &words->tracks.format, NULL},
                                          {"json", NULL, &words->json},
                                          {"resume", NULL, &words->resume},
                                          {"dry-run", NULL, &words->dry_run},
@@ -217,7 +235,12 @@ static enum rr_err run(const struct words *words, int argc, char **argv, struct 
     struct progress_ctx show = {.json = words->json};
     struct rr_buf note = {0};
     struct cli_fleet fleet = {0};
+    bool whole = false;
     enum rr_err err = read_options(&job, words, fault);
+    if (err == RR_OK && words->folder != NULL) {
+        err = read_format(&whole, words->tracks.format, words->folder, fault);
+        job.one_rung = whole;
+    }
     if (err == RR_OK && (words->dry_run || words->explain)) {
         err = outline(words, &job, fault);
     }
@@ -228,14 +251,14 @@ static enum rr_err run(const struct words *words, int argc, char **argv, struct 
     job.job_note = (const char *)note.ptr;
     err = cli_fleet_open(&fleet, &words->rigs, words->in, &job, fault);
     if (err == RR_OK) {
-        err = rr_transcode_to_folder(&result, words->folder, words->in, &job, show_progress, &show,
-                                     &cancelled, fault);
+        err = (whole ? rr_transcode_to_file : rr_transcode_to_folder)(
+            &result, words->folder, words->in, &job, show_progress, &show, &cancelled, fault);
     }
     cli_fleet_close(&fleet);
     rr_buf_clear(&note);
     cli_meter(NULL);
     if (err == RR_OK) {
-        print_result(&result, words->folder, words->json);
+        print_result(&result, words->folder, whole, words->json);
         rr_transcode_result_clear(&result);
     }
     return err;

@@ -33,6 +33,9 @@ enum rr_err cli_words_read(char ***argv, int *argc, const char *folder, struct r
     struct rr_buf text = {0};
     json_t *note = NULL;
     enum rr_err err = rr_path(path, fault, "%s/.job/note", folder);
+    if (err == RR_OK && access(path, F_OK) != 0) { /* of a job that makes one file */
+        err = rr_path(path, fault, "%s.job/note", folder);
+    }
     if (err == RR_OK && rr_file_read(&text, path, NOTE_BYTES, fault) != RR_OK) {
         err = rr_fail(fault, RR_ERR_NOTFOUND,
                       "%.200s holds no job to go on with; name a source to begin one", folder);

@@ -32,7 +32,8 @@ const struct cli_verb cli_verbs[] = {
      "--url URL [--json]",
      "engagement puzzles of segments and their claims", cli_puzzle},
     {"transcode",
-     "IN -o DIR [--dry-run] [--explain] | --resume -o DIR; [--ladder "
+     "IN -o DIR|FILE.mp4 [--format hls|dash|mp4] [--dry-run] [--explain] | --resume -o DIR; "
+     "[--ladder "
      "720,480|auto|LADDER.toml] [--kbps LIST|auto] [--max-kbps LIST|auto] "
      "[--tone-map] [--codec h264|hevc|av1|vp9] [--gop-ms 2000] [--crf N] [--preset P] "
      "[--audio-kbps 128] [--workers N] [--nats URL,URL [--nats-auth FILE] [--nats-ca "

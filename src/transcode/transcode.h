@@ -40,10 +40,11 @@ struct rr_transcode_options {
     uint8_t video;      /* number of the video stream, from 1 on; 0: the best */
     bool one_rung;      /* only the highest rung of the ladder that fits */
     struct rr_tracks audio, subtitles; /* default: all */
-    const char *preset; /* ultrafast..veryslow, default "veryfast" (H.264) or "superfast" (HEVC);
-                           numbers, slow to fast: 2..12, 10 (AV1), 0..8, 5 (VP9) */
-    uint64_t work_max;  /* pixels to decode at most; default: a day of 2160p60 */
-    unsigned workers;   /* encoders at a time, 1..256, default one per core */
+    const char *mp4_path; /* not NULL: the highest rung and all tracks as one MP4 there, too */
+    const char *preset;   /* ultrafast..veryslow, default "veryfast" (H.264) or "superfast" (HEVC);
+                             numbers, slow to fast: 2..12, 10 (AV1), 0..8, 5 (VP9) */
+    uint64_t work_max;    /* pixels to decode at most; default: a day of 2160p60 */
+    unsigned workers;     /* encoders at a time, 1..256, default one per core */
     const char *worker_path; /* default: RR_WORKER of the environment, then reelrig-worker beside
                                 this program */
     const char
@@ -201,6 +202,14 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
                                    const char *in_path, const struct rr_transcode_options *options,
                                    rr_transcode_progress_fn *progress, void *ctx,
                                    const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
+/* Transcodes it into one MP4 at path: the highest rung that fits, all sound and text, the index in
+ * front. Whole or not there; the job runs beside it in path.job, which is left there to go on from
+ * when this fails. RR_ERR_EXISTS: something is there. Otherwise as rr_transcode_to_folder; the
+ * result's paths are gone. */
+enum rr_err rr_transcode_to_file(struct rr_transcode_result *out, const char *path,
+                                 const char *in_path, const struct rr_transcode_options *options,
+                                 rr_transcode_progress_fn *progress, void *ctx,
+                                 const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
 #include "transcode/transcode_chain.h"
 #include "transcode/transcode_live.h"
 #include "transcode/transcode_outline.h"

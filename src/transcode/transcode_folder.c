@@ -183,3 +183,43 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
     }
     return err;
 }
+
+enum rr_err rr_transcode_to_file(struct rr_transcode_result *out, const char *path,
+                                 const char *in_path, const struct rr_transcode_options *options,
+                                 rr_transcode_progress_fn *progress, void *ctx,
+                                 const atomic_bool *cancel, struct rr_fault *fault)
+{
+    struct rr_transcode_options inner = *options;
+    struct rr_transcode_result result = {0};
+    char work[RR_PATH_BYTES], made[RR_PATH_BYTES];
+    int fd = -1;
+    enum rr_err err = open_input(&fd, in_path, fault);
+    err = err != RR_OK ? err : rr_path(work, fault, "%s.job", path);
+    err = err != RR_OK ? err : rr_path(made, fault, "%s/whole.mp4", work);
+    if (err == RR_OK && access(path, F_OK) == 0) {
+        err = rr_fail(fault, RR_ERR_EXISTS, "%.200s is there already; remove it or name another",
+                      path);
+    }
+    if (err == RR_OK) {
+        inner.job_folder = work;
+        inner.mp4_path = made;
+        inner.one_rung = true;
+        err = inner.maker == NULL
+                  ? rr_transcode_run(&result, fd, &inner, progress, ctx, cancel, fault)
+                  : inner.maker(inner.maker_ctx, &result, fd, &inner, progress, ctx, cancel, fault);
+        err = err != RR_OK ? err : check_in_place(in_path, fd, fault);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (err == RR_OK && rename(made, path) != 0) {
+        err = rr_fail_errno(fault, "%.200s cannot be put in place", path);
+    }
+    err = err != RR_OK ? err : rr_remove_tree(work, fault);
+    if (err == RR_OK && out != NULL) {
+        *out = result;
+        return RR_OK;
+    }
+    rr_transcode_result_clear(&result);
+    return err;
+}

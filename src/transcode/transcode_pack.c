@@ -223,41 +223,55 @@ static void fill_samples(const struct transcode_job *job, uint32_t gop,
     }
 }
 
-static enum rr_err pack_gop(struct packer *packer, unsigned rung, uint32_t gop,
-                            struct rr_fault *fault)
+enum rr_err transcode_pack_gop(struct transcode_segment *segment, int *fd_out,
+                               struct transcode_packets *scratch, const struct transcode_job *job,
+                               unsigned rung, uint32_t gop, struct rr_fault *fault)
 {
-    struct transcode_job *job = packer->job;
-    const struct transcode_gop_facts *facts = &job->gops[gop].facts;
     struct rr_buf body = {0};
-    char name[64], path[RR_PATH_BYTES];
+    char name[64];
     uint64_t offset = 0, payload = 0;
     snprintf(name, sizeof name, TRANSCODE_CODED_RECORD, rung, (unsigned)gop);
-    bool whole =
-        transcode_journal_get(&body, job->options.job_folder, name, &offset, &payload) &&
-        body.len > 40 &&
-        transcode_decode_message(rr_slice_of(body.ptr, body.len - 40), packets, packer->packets) &&
-        packer->packets->count == facts->count && packer->packets->bytes == payload;
+    bool whole = transcode_journal_get(&body, job->options.job_folder, name, &offset, &payload) &&
+                 body.len > 40 &&
+                 transcode_decode_message(rr_slice_of(body.ptr, body.len - 40), packets, scratch) &&
+                 scratch->count == job->gops[gop].facts.count && scratch->bytes == payload;
     rr_buf_clear(&body);
     if (!whole) {
         return rr_fail(fault, RR_ERR_DAMAGED, "%.160s/%s changed while the job ran; run it again",
                        job->options.job_folder, name);
     }
-    enum rr_err err = rr_path(path, fault, "%s/%s", job->options.job_folder, name);
-    int fd = err == RR_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (err == RR_OK && fd < 0) {
-        err = rr_fail_errno(fault, "%.200s cannot be read", path);
-    }
+    segment->offset = offset;
+    fill_samples(job, gop, scratch, segment);
+    return transcode_pack_open(fd_out, job, name, fault);
+}
+
+static enum rr_err pack_gop(struct packer *packer, unsigned rung, uint32_t gop,
+                            struct rr_fault *fault)
+{
+    struct transcode_job *job = packer->job;
+    const struct transcode_gop_facts *facts = &job->gops[gop].facts;
+    int fd = -1;
+    enum rr_err err =
+        transcode_pack_gop(packer->segment, &fd, packer->packets, job, rung, gop, fault);
     if (err == RR_OK) {
-        packer->segment->offset = offset;
-        fill_samples(job, gop, packer->packets, packer->segment);
         uint64_t start = (uint64_t)(facts->pts[0] - job->plan.origin) * job->plan.ticks;
         err = add_segment(packer, fd, start,
                           (uint64_t)(facts->end - facts->pts[0]) * job->plan.ticks, fault);
-    }
-    if (fd >= 0) {
         close(fd);
     }
     return err;
+}
+
+void transcode_pack_ask_video(struct transcode_mux *mux, const struct transcode_job *job,
+                              unsigned rung)
+{
+    const struct rr_buf *extradata = &job->extradata[rung];
+    mux->rung = (uint8_t)rung;
+    mux->start = (job->gops[0].facts.pts[0] - job->plan.origin) * (int64_t)job->plan.ticks;
+    mux->extradata_bytes = (uint32_t)extradata->len;
+    if (extradata->len > 0) {
+        memcpy(mux->extradata, extradata->ptr, extradata->len);
+    }
 }
 
 static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fault *fault)
@@ -283,12 +297,7 @@ static enum rr_err pack_video(struct packer *packer, unsigned rung, struct rr_fa
                         : plan->transfer == 18 ? 2
                                                : 0; /* H.273: PQ, HLG */
     info->timescale = plan->timescale;
-    packer->mux->rung = (uint8_t)rung;
-    packer->mux->start = (job->gops[0].facts.pts[0] - plan->origin) * (int64_t)plan->ticks;
-    packer->mux->extradata_bytes = (uint32_t)extradata->len;
-    if (extradata->len > 0) {
-        memcpy(packer->mux->extradata, extradata->ptr, extradata->len);
-    }
+    transcode_pack_ask_video(packer->mux, job, rung);
     err = open_session(packer, fault);
     for (uint32_t gop = 0; gop < job->gop_count && err == RR_OK; gop++) {
         err = pack_gop(packer, rung, gop, fault);
@@ -660,6 +669,9 @@ enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_re
     if (err == RR_OK) {
         fill_counts(job, &result);
         err = check_result(job, &result, fault);
+    }
+    if (err == RR_OK && job->options.mp4_path != NULL) {
+        err = transcode_job_mp4(job, &packer.worker, job->options.mp4_path, fault);
     }
     transcode_worker_stop(&packer.worker);
     if (packer.out_fd >= 0) {

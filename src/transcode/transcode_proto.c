@@ -457,6 +457,27 @@ void transcode_code_segment_made(struct transcode_coder *coder, struct transcode
     code_u64(coder, &m->bytes, UINT32_MAX);
 }
 
+void transcode_code_file(struct transcode_coder *coder, struct transcode_file *m)
+{
+    code_u32(coder, &m->reserve, INT32_MAX);
+    code_u32(coder, &m->timescale, INT32_MAX);
+}
+
+void transcode_code_piece(struct transcode_coder *coder, struct transcode_piece *m)
+{
+    code_u8(coder, &m->track, TRANSCODE_STREAMS_MAX);
+    transcode_code_segment(coder, &m->segment);
+}
+
+void transcode_code_file_made(struct transcode_coder *coder, struct transcode_file_made *m)
+{
+    code_u32(coder, &m->count, TRANSCODE_EXTENTS_MAX);
+    for (uint32_t i = 0; i < m->count; i++) {
+        code_u64(coder, &m->extents[i].at, UINT64_C(1) << 48);
+        code_u64(coder, &m->extents[i].bytes, UINT64_C(1) << 40);
+    }
+}
+
 /* ---- transport
  * ---------------------------------------------------------------------------------------- */
 

@@ -40,6 +40,11 @@ enum transcode_kind {
     TRANSCODE_MEASURED,
     TRANSCODE_SUBTITLE,
     TRANSCODE_CUES,
+    TRANSCODE_FILE,
+    TRANSCODE_FILE_TRACK,
+    TRANSCODE_FILE_PIECE,
+    TRANSCODE_FILE_END,
+    TRANSCODE_FILE_MADE,
 };
 
 /* Either direction. Reading past the end, a value beyond its limit, or bytes left over set
@@ -163,6 +168,25 @@ struct transcode_segment_made {
     uint64_t bytes;      /* after it */
 };
 
+/* One MP4 file: FILE, a FILE_TRACK (struct transcode_mux) for each track, pieces, FILE_END. Each is
+ * answered by what is to be written where; the bytes are in the last memfd, one after another. */
+struct transcode_file {
+    uint32_t reserve; /* bytes kept in front for the index; 0: it goes to the end */
+    uint32_t timescale;
+};
+struct transcode_piece {
+    uint8_t track; /* as they came */
+    struct transcode_segment segment;
+};
+#define TRANSCODE_EXTENTS_MAX 32
+struct transcode_extent {
+    uint64_t at, bytes;
+};
+struct transcode_file_made {
+    uint32_t count;
+    struct transcode_extent extents[TRANSCODE_EXTENTS_MAX];
+};
+
 /* Coding functions: all fields, in order; `in` limits every count. Any thread. */
 void transcode_code_hello(struct transcode_coder *coder, struct transcode_hello *m);
 void transcode_code_failed(struct transcode_coder *coder, struct transcode_failed *m);
@@ -181,6 +205,9 @@ void transcode_code_subtitle(struct transcode_coder *coder, struct transcode_sub
 void transcode_code_cues(struct transcode_coder *coder, struct transcode_cues *m);
 void transcode_code_mux(struct transcode_coder *coder, struct transcode_mux *m);
 void transcode_code_segment(struct transcode_coder *coder, struct transcode_segment *m);
+void transcode_code_file(struct transcode_coder *coder, struct transcode_file *m);
+void transcode_code_piece(struct transcode_coder *coder, struct transcode_piece *m);
+void transcode_code_file_made(struct transcode_coder *coder, struct transcode_file_made *m);
 void transcode_code_segment_made(struct transcode_coder *coder, struct transcode_segment_made *m);
 void transcode_code_scan(struct transcode_coder *coder, struct transcode_scan *m);
 void transcode_code_scanned(struct transcode_coder *coder, struct transcode_scanned *m);

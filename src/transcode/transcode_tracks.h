@@ -57,6 +57,17 @@ bool transcode_pack_sound(struct transcode_segment *segment, struct transcode_so
                           const struct transcode_job *job, unsigned track);
 void transcode_pack_ask_sound(struct transcode_mux *mux, const struct transcode_job *job,
                               unsigned track);
+void transcode_pack_ask_video(struct transcode_mux *mux, const struct transcode_job *job,
+                              unsigned rung);
+/* The samples of one GOP, and its record, opened, owned by the caller. */
+enum rr_err transcode_pack_gop(struct transcode_segment *segment, int *fd_out,
+                               struct transcode_packets *scratch, const struct transcode_job *job,
+                               unsigned rung, uint32_t gop, struct rr_fault *fault) RR_MUST_USE;
+struct transcode_worker;
+/* The highest rung and all tracks as one MP4 with its index in front, at path, whole or not there;
+ * through that mux worker (transcode_mp4.c). */
+enum rr_err transcode_job_mp4(struct transcode_job *job, struct transcode_worker *worker,
+                              const char *path, struct rr_fault *fault) RR_MUST_USE;
 /* Opens a record of the journal to read samples from. */
 enum rr_err transcode_pack_open(int *out, const struct transcode_job *job, const char *name,
                                 struct rr_fault *fault) RR_MUST_USE;

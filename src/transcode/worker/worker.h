@@ -15,6 +15,7 @@ struct worker {
     int fds[TRANSCODE_FDS_MAX];
     size_t fd_count; /* owned; closed when the next message comes */
     struct worker_mux *mux;
+    struct worker_file *file;
 };
 /* Receives the next message; false at the end of the socket. */
 bool worker_receive(struct worker *worker);
@@ -108,4 +109,12 @@ enum rr_err worker_subtitle(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_segment(struct worker *worker, struct rr_fault *fault);
 void worker_mux_free(struct worker_mux *mux);
+/* What the container is to know of a track; false: no memory. */
+bool worker_mux_shape(AVStream *stream, const struct transcode_mux *ask);
+/* Sample i of the segment, read from fd at *offset, which moves on. */
+enum rr_err worker_mux_sample(AVPacket *packet, const struct transcode_sample *sample, int fd,
+                              uint64_t *offset, struct rr_fault *fault);
+/* The four tasks of one MP4 file, by the message's kind. */
+enum rr_err worker_file(struct worker *worker, struct rr_fault *fault);
+void worker_file_free(struct worker_file *file);
 #endif

@@ -51,6 +51,11 @@ static enum rr_err serve_one(struct worker *worker, struct rr_fault *fault)
         return worker_audio(worker, fault);
     case TRANSCODE_SUBTITLE:
         return worker_subtitle(worker, fault);
+    case TRANSCODE_FILE:
+    case TRANSCODE_FILE_TRACK:
+    case TRANSCODE_FILE_PIECE:
+    case TRANSCODE_FILE_END:
+        return worker_file(worker, fault);
     case TRANSCODE_MUX:
         return worker_mux(worker, fault);
     case TRANSCODE_SEGMENT:

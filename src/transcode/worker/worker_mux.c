@@ -146,10 +146,45 @@ static void fill_words(AVStream *stream, const struct transcode_track *track)
         ((track->flags & RR_RENDITION_FORCED) != 0 ? AV_DISPOSITION_FORCED : 0);
 }
 
+/* Default style of a track of text [3GPP TS 26.245, 5.16]: white, 18 points, below, centred. */
+static const uint8_t text_style[] = {0,   0,   0,    0,    1,    0xff, 0, 0,   0,   0,   0,   0,
+                                     0,   0,   0,    0,    0,    0,    0, 0,   0,   0,   0,   1,
+                                     0,   18,  0xff, 0xff, 0xff, 0xff, 0, 0,   0,   18,  'f', 't',
+                                     'a', 'b', 0,    1,    0,    1,    5, 'S', 'e', 'r', 'i', 'f'};
+
+static void fill_text(AVStream *stream)
+{
+    stream->codecpar->codec_type = AVMEDIA_TYPE_SUBTITLE;
+    stream->codecpar->codec_id = AV_CODEC_ID_MOV_TEXT;
+    stream->time_base = (AVRational){1, 1000};
+}
+
+bool worker_mux_shape(AVStream *stream, const struct transcode_mux *ask)
+{
+    bool text = ask->rung >= TRANSCODE_SUBTITLE_RUNG;
+    bool audio = !text && ask->rung >= TRANSCODE_AUDIO_RUNG;
+    const uint8_t *extradata = text ? text_style : ask->extradata;
+    size_t bytes = text ? sizeof text_style : ask->extradata_bytes;
+    stream->codecpar->extradata = av_mallocz(bytes + AV_INPUT_BUFFER_PADDING_SIZE);
+    if (stream->codecpar->extradata == NULL) {
+        return false;
+    }
+    memcpy(stream->codecpar->extradata, extradata, bytes);
+    stream->codecpar->extradata_size = (int)bytes;
+    if (text) {
+        fill_text(stream);
+        fill_words(stream, &ask->plan.subtitles[ask->rung - TRANSCODE_SUBTITLE_RUNG]);
+        return true;
+    }
+    if (audio) {
+        fill_words(stream, &ask->plan.audio[ask->rung - TRANSCODE_AUDIO_RUNG]);
+    }
+    return audio ? fill_audio(stream, ask) : fill_video(stream, ask);
+}
+
 static enum rr_err open_mux(struct worker_mux *mux, const struct transcode_mux *ask,
                             struct rr_fault *fault)
 {
-    bool audio = ask->rung >= TRANSCODE_AUDIO_RUNG;
     AVStream *stream = NULL;
     AVDictionary *options = NULL;
     int rc = avformat_alloc_output_context2(&mux->format, NULL, "mp4", NULL);
@@ -163,16 +198,9 @@ static enum rr_err open_mux(struct worker_mux *mux, const struct transcode_mux *
     mux->format->pb->seekable = 0;
     mux->format->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT;
     mux->format->avoid_negative_ts = AVFMT_AVOID_NEG_TS_DISABLED;
-    stream->codecpar->extradata = av_mallocz(ask->extradata_bytes + AV_INPUT_BUFFER_PADDING_SIZE);
-    if (stream->codecpar->extradata == NULL ||
-        !(audio ? fill_audio(stream, ask) : fill_video(stream, ask))) {
+    if (!worker_mux_shape(stream, ask)) {
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for the container");
     }
-    if (audio) {
-        fill_words(stream, &ask->plan.audio[ask->rung - TRANSCODE_AUDIO_RUNG]);
-    }
-    memcpy(stream->codecpar->extradata, ask->extradata, ask->extradata_bytes);
-    stream->codecpar->extradata_size = (int)ask->extradata_bytes;
     av_dict_set(&options, "movflags", CMAF_FLAGS, 0);
     av_dict_set_int(&options, "video_track_timescale", ask->plan.timescale, 0);
     rc = avformat_write_header(mux->format, &options);
@@ -252,6 +280,22 @@ static size_t init_bytes(const struct rr_buf *out)
     return at;
 }
 
+enum rr_err worker_mux_sample(AVPacket *packet, const struct transcode_sample *sample, int fd,
+                              uint64_t *offset, struct rr_fault *fault)
+{
+    if (sample->bytes > (1u << 30) || av_new_packet(packet, (int)sample->bytes) < 0) {
+        return rr_fail(fault, RR_ERR_MEMORY, "no memory for a packet of %u bytes",
+                       (unsigned)sample->bytes);
+    }
+    packet->pts = sample->pts;
+    packet->dts = sample->dts;
+    packet->duration = sample->duration;
+    packet->flags = sample->key ? AV_PKT_FLAG_KEY : 0;
+    enum rr_err err = rr_pread_full(fd, packet->data, sample->bytes, *offset, fault);
+    *offset += sample->bytes;
+    return err;
+}
+
 static enum rr_err write_samples(struct worker_mux *mux, const struct transcode_segment *ask,
                                  int fd, struct rr_fault *fault)
 {
@@ -260,18 +304,9 @@ static enum rr_err write_samples(struct worker_mux *mux, const struct transcode_
     enum rr_err err =
         packet != NULL ? RR_OK : rr_fail(fault, RR_ERR_MEMORY, "no memory for a packet");
     for (uint32_t i = 0; i < ask->count && err == RR_OK; i++) {
-        const struct transcode_sample *sample = &ask->samples[i];
-        if (sample->bytes > (1u << 30) || av_new_packet(packet, (int)sample->bytes) < 0) {
-            err = rr_fail(fault, RR_ERR_MEMORY, "no memory for a packet of %u bytes",
-                          (unsigned)sample->bytes);
-            break;
-        }
-        err = rr_pread_full(fd, packet->data, sample->bytes, offset, fault);
-        offset += sample->bytes;
-        packet->pts = sample->pts - mux->start;
-        packet->dts = sample->dts - mux->start;
-        packet->duration = sample->duration;
-        packet->flags = sample->key ? AV_PKT_FLAG_KEY : 0;
+        err = worker_mux_sample(packet, &ask->samples[i], fd, &offset, fault);
+        packet->pts -= mux->start;
+        packet->dts -= mux->start;
         int rc = err == RR_OK ? av_write_frame(mux->format, packet) : 0;
         if (rc < 0) {
             err = worker_fail_av(fault, rc, "the container refuses a packet");
