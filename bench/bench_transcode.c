@@ -9,6 +9,7 @@
  * others load, for wall times: CPU ratios stand that better. */
 #include "bench/bench_transcode.h"
 #include "bench/bench.h"
+#include "dispatch/dispatch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,9 @@
 #define RUNS_MAX 5
 #define PRESET   "veryfast"
 #define CRF      23
+/* The simulated film: this long, of the clip's own tasks over and over. */
+#define FILM_S  600
+#define WORKERS 16
 
 struct runs {
     struct bench_cost ladder[RUNS_MAX], one[RUNS_MAX], many[RUNS_MAX], single[RUNS_MAX],
@@ -183,8 +187,36 @@ static void costs(const struct bench_cost *from, unsigned count, double *wall, d
     }
 }
 
-static void report_rows(struct report *report, const struct runs *runs)
+/* The encodes of a film on many workers, by the times that were measured; the same for whole shards
+ * of one GOP, each with its part of the decode, as rigs of a rack take them. */
+static void scaling(double *tasks, double *shards, const struct bench_floor *floor,
+                    unsigned seconds)
 {
+    unsigned times = (FILM_S + seconds - 1) / seconds;
+    double *all = rr_alloc_array(floor->task_count * times, sizeof *all);
+    double *whole = rr_alloc_array(floor->task_count * times, sizeof *whole);
+    size_t count = 0, gops = 0, clip_gops = 0;
+    for (size_t i = 0; i < floor->task_count; i++) {
+        clip_gops += i == 0 || floor->tasks[i].gop != floor->tasks[i - 1].gop ? 1 : 0;
+    }
+    for (unsigned t = 0; t < times; t++) {
+        for (size_t i = 0; i < floor->task_count; i++) {
+            if (i == 0 || floor->tasks[i].gop != floor->tasks[i - 1].gop) {
+                whole[gops++] = floor->source_s / (double)clip_gops;
+            }
+            whole[gops - 1] += floor->tasks[i].cpu_s;
+            all[count++] = floor->tasks[i].cpu_s;
+        }
+    }
+    *tasks = rr_dispatch_efficiency(all, count, WORKERS, 0);
+    *shards = rr_dispatch_efficiency(whole, gops, WORKERS, 0);
+    rr_free(all);
+    rr_free(whole);
+}
+
+static void report_rows(struct report *report, const struct runs *runs, unsigned seconds)
+{
+    double tasks, shards;
     double wall[RUNS_MAX], cpu[RUNS_MAX], limit[RUNS_MAX];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     double bd = runs->price[0][0];
@@ -213,6 +245,11 @@ static void report_rows(struct report *report, const struct runs *runs)
            "the same, mean over all leaves of the ladder, whose decode is not shared then");
     single(report, "spot_check_price_clip", "ratio", runs->spot_clip,
            "one rung, with the clip's own keyframes, which decide the lead-in");
+    scaling(&tasks, &shards, &runs->floor, seconds);
+    single(report, "scaling_16", "ratio", tasks,
+           "simulated: ideal over wall of the measured encodes of a film of 10 min, 16 workers");
+    single(report, "scaling_16_shards", "ratio", shards,
+           "simulated: the same for shards of one GOP, decode and all rungs, on 16 rigs");
     single(report, "psnr_over_ffmpeg", "db", runs->quality.psnr_db - runs->quality_peer.psnr_db,
            "second rung at equal CRF; the BD-rate is what compares");
 }
@@ -245,7 +282,7 @@ static void write_report(struct rr_buf *out, bool json, const char *name,
                       ladder, name, seconds, CRF, cores, runs->quality.psnr_db,
                       runs->quality_peer.psnr_db);
     }
-    report_rows(&report, runs);
+    report_rows(&report, runs, seconds);
     if (json) {
         rr_buf_format(out, "]}");
     }

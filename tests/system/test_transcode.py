@@ -94,6 +94,18 @@ def wrong_words():
     assert not (work / "x").exists()
 
 
+def bench():
+    """the bench answers all its questions; a job costs about what the bare work does, and a film spreads well"""
+    out = json.loads(reelrig("bench", "transcode", "--clip", str(clip), "--seconds", "4", "--turns", "1", "--json",
+                             check=True).stdout)
+    rows = {row["name"]: row for row in out["rows"]}
+    assert set(rows) >= {"ladder_vs_one_ffmpeg", "ladder_vs_four_ffmpeg", "one_rendition_vs_ffmpeg", "limit",
+                         "independent_gop_price", "spot_check_price", "sandbox_price", "scaling_16"}, rows
+    assert all(row.get("ratio_cpu", 1) > 0.05 and row.get("fps", 1) > 0 for row in rows.values()), rows
+    assert rows["scaling_16"]["ratio"] > 0.9 and rows["sandbox_price"]["ratio_cpu"] > 0.9, rows
+    assert abs(rows["independent_gop_price"]["bd_rate"]) < 30 and out["psnr"] > 20, out
+
+
 def manual():
     """the manual page knows every option that the program takes, and man can set it"""
     page = root / "docs/reelrig-transcode.1"
@@ -109,4 +121,4 @@ def manual():
         assert option in options, f"the manual page tells of --{option}, which the program does not take"
 
 
-run_tests([dry_run, progress, going_on, wrong_words, manual])
+run_tests([dry_run, progress, going_on, wrong_words, bench, manual])
