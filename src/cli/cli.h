@@ -110,7 +110,8 @@ bool cli_options(int argc, char **argv, const struct cli_option *options, size_t
                  const char **positional, size_t positional_max, size_t *positional_count);
 /* What is asked of a publishing job; NULL: the rig's own. */
 struct cli_publish_words {
-    const char *chain; /* its JSON text */
+    const char *chain;   /* its JSON text */
+    const char *journal; /* folder of a job that is done; becomes the rig's */
     const char *title, *ladder, *kbps, *max_kbps, *price;
     bool tone_map;
     const char *puzzle, *puzzle_kind, *puzzle_prize, *puzzle_difficulty, *puzzle_rise,
@@ -123,6 +124,7 @@ enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *fi
                                struct rr_fault *fault) RR_MUST_USE;
 /* publish --rigs: options as given, NULL: the usual. Returns the exit status. */
 struct cli_publish_rigs {
+    const char *data, *title, *price; /* of the own rig, where no folder is named */
     const char *urls, *folder, *wallet, *ladder, *codec, *preset, *crf, *gop_ms, *audio_kbps;
     const char *max_price, *deadline, *patience, *check_every;
     bool explain, no_local, json;

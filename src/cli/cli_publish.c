@@ -71,6 +71,7 @@ static enum rr_err start(struct cli_rig *rig, char job[static 33], const char *f
     append_argument(&path, "tone_map", words->tone_map ? "1" : NULL);
     append_argument(&path, "price", words->price);
     append_argument(&path, "chain", words->chain);
+    append_argument(&path, "journal", words->journal);
     append_argument(&path, "puzzle", words->puzzle);
     append_argument(&path, "puzzle_kind", words->puzzle_kind);
     append_argument(&path, "puzzle_prize", words->puzzle_prize);
@@ -192,6 +193,9 @@ int cli_publish(int argc, char **argv)
     }
     if (hired.urls != NULL) {
         hired.ladder = words.ladder;
+        hired.data = data;
+        hired.title = words.title;
+        hired.price = words.price;
         hired.json = json;
         return cli_publish_by_rigs(file, &hired);
     }

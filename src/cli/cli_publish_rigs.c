@@ -2,9 +2,12 @@
 /* reelrig offers; reelrig publish --rigs: a ladder made by rigs of others, paid GOP by GOP. */
 #include "cli/cli_market.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OFFERS_MAX 64
 
@@ -147,12 +150,14 @@ static void show_progress(void *ctx, const struct rr_transcode_progress *progres
 }
 
 static void print_report(const struct cli_publish_rigs *hired, const struct cli_market *market,
-                         const struct rr_transcode_result *result)
+                         const struct rr_transcode_result *result, json_t *job)
 {
     json_t *report = cli_market_report(market);
+    const char *where = job != NULL ? cli_text(job, "url") : hired->folder;
     const json_t *rig;
     size_t i;
-    cli_json_set(report, "folder", cli_json_text(hired->folder));
+    cli_json_set(report, job != NULL ? "url" : "folder", cli_json_text(where));
+    cli_json_set(report, "job", job != NULL ? json_incref(job) : json_null());
     cli_json_set(report, "frames_in", json_integer((json_int_t)result->frames_in));
     cli_json_set(report, "gops", json_integer((json_int_t)result->gops));
     cli_json_set(report, "seconds", json_real(result->seconds));
@@ -172,11 +177,76 @@ static void print_report(const struct cli_publish_rigs *hired, const struct cli_
                       cli_text(rig, "pool"), cli_text(rig, "url"));
         }
     }
-    cli_print("%s/master.m3u8: %llu frames, %llu GOPs, %llu of %llu shards made here\n",
-              hired->folder, (unsigned long long)result->frames_in,
-              (unsigned long long)result->gops, (unsigned long long)cli_number(report, "made_here"),
+    cli_print("%s/master.m3u8: %llu frames, %llu GOPs, %llu of %llu shards made here\n", where,
+              (unsigned long long)result->frames_in, (unsigned long long)result->gops,
+              (unsigned long long)cli_number(report, "made_here"),
               (unsigned long long)cli_number(report, "shards"));
     json_decref(report);
+}
+
+/* A folder of its own in the wallet, so that a killed publisher goes on from it: the same file and
+ * options give the same name. */
+static enum rr_err own_folder(char out[static RR_PATH_BYTES], const char *file,
+                              const struct cli_publish_rigs *hired, struct rr_fault *fault)
+{
+    char wallet[RR_PATH_BYTES], name[17];
+    struct rr_buf words = {0};
+    struct rr_hash32 hash;
+    const char *const all[] = {file,       hired->ladder, hired->codec,     hired->preset,
+                               hired->crf, hired->gop_ms, hired->audio_kbps};
+    for (size_t i = 0; i < RR_COUNT(all); i++) {
+        rr_buf_format(&words, "%s\n", all[i] != NULL ? all[i] : "");
+    }
+    rr_hash(&hash, "rr.cli.hired", rr_buf_slice(&words));
+    rr_buf_clear(&words);
+    rr_hex(name, hash.bytes, 8);
+    enum rr_err err = cli_viewer_folder(wallet, hired->wallet, fault);
+    err = err != RR_OK ? err : rr_path(out, fault, "%s/hired/%s", wallet, name);
+    return err != RR_OK ? err : rr_make_folders(out, fault);
+}
+
+/* Made by others, published, proved and served by the own rig. */
+static enum rr_err publish_here(const char *file, const struct cli_publish_rigs *hired,
+                                struct cli_market *market, struct rr_transcode_options *options,
+                                struct rr_transcode_result *result, json_t **job,
+                                struct rr_fault *fault)
+{
+    char work[RR_PATH_BYTES], whole[RR_PATH_BYTES];
+    struct cli_rig rig = {0};
+    struct rr_buf chain = {0};
+    enum rr_err err = own_folder(work, file, hired, fault);
+    if (err != RR_OK || (err = cli_rig_open(&rig, hired->data, fault)) != RR_OK) {
+        return err;
+    }
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    options->job_folder = work;
+    err = fd < 0 ? rr_fail_errno(fault, "cannot read %s", file)
+                 : cli_market_make(market, result, fd, options, show_progress, NULL, &cancelled,
+                                   fault);
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (err == RR_OK && realpath(work, whole) == NULL) {
+        err = rr_fail_errno(fault, "cannot name %.200s", work);
+    }
+    if (err == RR_OK) {
+        rr_work_chain_json(&chain, &market->chain);
+        rr_write_u8(&chain, 0);
+        const struct cli_publish_words words = {.title = hired->title,
+                                                .price = hired->price,
+                                                .chain = (const char *)chain.ptr,
+                                                .journal = whole};
+        err = cli_publish_follow(&rig, job, file, &words, fault);
+    }
+    if (err == RR_OK) {
+        rr_buf_clear(&chain);
+        rr_buf_format(&chain, "%s/v1/resources/%s/hls", rig.serve, cli_text(*job, "resource"));
+        rr_write_u8(&chain, 0);
+        cli_json_set(*job, "url", json_string((const char *)chain.ptr));
+    }
+    rr_buf_clear(&chain);
+    cli_rig_close(&rig);
+    return err;
 }
 
 int cli_publish_by_rigs(const char *file, const struct cli_publish_rigs *hired)
@@ -184,20 +254,19 @@ int cli_publish_by_rigs(const char *file, const struct cli_publish_rigs *hired)
     struct rr_transcode_options options;
     struct rr_transcode_result result = {0};
     struct rr_fault fault = {0};
+    json_t *job = NULL;
     struct cli_market *market = rr_alloc(sizeof *market);
     market->urls = hired->urls;
     market->wallet = hired->wallet;
     market->explain = hired->explain;
     market->no_local = hired->no_local;
-    enum rr_err err = RR_OK;
-    if (hired->folder == NULL) {
-        err = rr_fail(&fault, RR_ERR_USAGE, "--rigs needs -o DIR, the folder for the ladder");
-    }
-    err = err != RR_OK ? err : read_options(&options, market, hired, &fault);
-    if (err == RR_OK) {
-        struct sigaction action = {.sa_handler = cancel};
-        sigaction(SIGINT, &action, NULL);
-        sigaction(SIGTERM, &action, NULL);
+    struct sigaction action = {.sa_handler = cancel};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    enum rr_err err = read_options(&options, market, hired, &fault);
+    if (err == RR_OK && hired->folder == NULL) {
+        err = publish_here(file, hired, market, &options, &result, &job, &fault);
+    } else if (err == RR_OK) {
         options.maker = cli_market_make;
         options.maker_ctx = market;
         err = rr_transcode_to_folder(&result, hired->folder, file, &options, show_progress, NULL,
@@ -205,8 +274,9 @@ int cli_publish_by_rigs(const char *file, const struct cli_publish_rigs *hired)
     }
     cli_progress("%s", "");
     if (err == RR_OK) {
-        print_report(hired, market, &result);
+        print_report(hired, market, &result, job);
     }
+    json_decref(job);
     cli_market_clear(market);
     rr_free(market);
     rr_transcode_result_clear(&result);

@@ -63,7 +63,7 @@ void cli_rig_close(struct cli_rig *rig)
 static enum rr_err call(struct cli_rig *rig, json_t **out, const char *path,
                         struct cli_request *request, struct rr_fault *fault)
 {
-    char url[1024], authorization[128];
+    char url[16384], authorization[128];
     const char *headers[] = {authorization, "Content-Type: application/octet-stream", NULL};
     struct cli_response response = {0};
     int n = snprintf(url, sizeof url, "%s/api/v1/%s", rig->control, path);

@@ -13,7 +13,7 @@ const struct cli_verb cli_verbs[] = {
      "FILE [--ladder 720,480,360|auto|LADDER.toml] [--kbps LIST|auto] [--max-kbps LIST|auto] "
      "[--tone-map] [--price COINS] [--title TEXT] [--puzzle CONTRACT_ID "
      "--puzzle-prize COINS --puzzle-difficulty N [--puzzle-rise PERCENT] [--puzzles-per-segment N] "
-     "[--puzzle-kind work|stake]] [--json] [--data FOLDER] | FILE --rigs URL,URL... -o DIR "
+     "[--puzzle-kind work|stake]] [--json] [--data FOLDER] | FILE --rigs URL,URL... [-o DIR] "
      "[--ladder L] [--codec C] [--preset P] [--crf N] [--gop-ms 2000] [--audio-kbps 128] "
      "[--wallet FOLDER] [--max-price COINS] [--deadline SECONDS] [--patience SECONDS] "
      "[--check-every N] [--explain] [--no-local] [--json]",

@@ -129,6 +129,7 @@ static enum rr_err command_publish(struct rr_rig *rig, const struct rr_monitor_r
         .tone_map = request->argument(request, "tone_map"),
         .slice_price = request->argument(request, "price"),
         .chain = request->argument(request, "chain"),
+        .journal = request->argument(request, "journal"),
         .puzzles = {.contract = request->argument(request, "puzzle"),
                     .kind = request->argument(request, "puzzle_kind"),
                     .prize = request->argument(request, "puzzle_prize"),

@@ -316,6 +316,19 @@ static enum rr_err fill_job(struct daemon_job *job, const struct daemon_job_word
     return err != RR_OK || words->chain == NULL ? err : daemon_chain_set(job, words->chain, fault);
 }
 
+/* What others have made of the same source for the same options; the transcoder goes on from it,
+ * and refuses another's. */
+static enum rr_err adopt_journal(const struct daemon_job *job, const char *journal,
+                                 struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    enum rr_err err = daemon_job_path(job, path, "work", fault);
+    if (err == RR_OK && rename(journal, path) != 0) {
+        err = rr_fail_errno(fault, "cannot move %.200s into the rig's data folder", journal);
+    }
+    return err;
+}
+
 enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path,
                               const struct daemon_job_words *words, struct rr_fault *fault)
 {
@@ -340,6 +353,9 @@ enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const cha
     job->source_bytes = (uint64_t)st.st_size;
     if (rename(upload_path, path) != 0) {
         err = rr_fail_errno(fault, "cannot move the upload to %s", path);
+    }
+    if (err == RR_OK && words->journal != NULL) {
+        err = adopt_journal(job, words->journal, fault);
     }
     /* The record comes last: with it the job exists. */
     if (err != RR_OK || (err = daemon_job_save(job, fault)) != RR_OK) {

@@ -70,7 +70,7 @@ enum rr_err daemon_job_save(struct daemon_job *job, struct rr_fault *fault) RR_M
 enum rr_err daemon_jobs_load(struct rr_rig *rig, struct rr_fault *fault) RR_MUST_USE;
 /* What is asked of a new job; NULL: as configured. */
 struct daemon_job_words {
-    const char *title, *ladder, *kbps, *max_kbps, *tone_map, *slice_price, *chain;
+    const char *title, *ladder, *kbps, *max_kbps, *tone_map, *slice_price, *chain, *journal;
     struct daemon_puzzle_words puzzles;
 };
 /* New job around the uploaded file (renamed into the job's folder). Queued when RR_OK. handle

@@ -255,7 +255,7 @@ static void let_go(struct daemon_work *work, struct work_job *job)
 static const char *state_text(enum work_shard_state state)
 {
     static const char *const texts[] = {
-#define X(id, text) [id] = text,
+#define X(id, text) [id] = (text),
         WORK_SHARD_STATES(X)
 #undef X
     };

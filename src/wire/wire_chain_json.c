@@ -92,8 +92,8 @@ static bool take_step(struct rr_work_chain *chain, json_t *object)
         !take_text(object, "price", price, sizeof price) ||
         !rr_coin_parse(&step.price, price[0] != '\0' ? price : "0") ||
         !take_number(object, "rung", UINT16_MAX, &rung) || !take_number(object, "crf", 63, &crf) ||
-        !take_number(object, "kbps", RR_KBPS_MAX, &kbps) ||
-        !take_number(object, "max_kbps", RR_KBPS_MAX, &max_kbps) ||
+        !take_number(object, "kbps", UINT32_MAX, &kbps) ||
+        !take_number(object, "max_kbps", UINT32_MAX, &max_kbps) ||
         !take_number(object, "bps", UINT32_MAX, &bps)) {
         return false;
     }
@@ -108,7 +108,8 @@ static bool take_step(struct rr_work_chain *chain, json_t *object)
 enum rr_err rr_work_chain_parse(struct rr_work_chain *out, struct rr_slice json,
                                 struct rr_fault *fault)
 {
-    static const char *const keys[] = {"gop_ms", "crf", "challenges", "output", "steps"};
+    static const char *const keys[] = {"gop_ms",   "crf",    "challenges",
+                                       "tone_map", "output", "steps"};
     struct rr_work_chain *chain = rr_alloc(sizeof *chain);
     uint64_t gop_ms = 2000, crf = 0, challenges = 1;
     char output[16];
@@ -123,14 +124,15 @@ enum rr_err rr_work_chain_parse(struct rr_work_chain *out, struct rr_slice json,
         !take_number(object, "crf", 63, &crf) ||
         !take_number(object, "challenges", UINT16_MAX, &challenges) ||
         !take_text(object, "output", output, sizeof output)) {
-        err =
-            rr_fail(fault, RR_ERR_FORMAT,
-                    "a chain is a JSON object of gop_ms, crf, challenges, output and steps%s%.100s",
-                    error.text[0] != '\0' ? ": " : "", error.text);
+        err = rr_fail(fault, RR_ERR_FORMAT,
+                      "a chain is a JSON object of gop_ms, crf, tone_map, challenges, output and "
+                      "steps%s%.100s",
+                      error.text[0] != '\0' ? ": " : "", error.text);
         goto out;
     }
     chain->gop_ms = (uint32_t)gop_ms;
     chain->crf = (uint16_t)crf;
+    chain->tone_map = json_is_true(json_object_get(object, "tone_map")) ? 1 : 0;
     chain->challenges = (uint16_t)challenges;
     chain->output = strcmp(output, "mp4") == 0 ? RR_WORK_MP4 : RR_WORK_LADDER;
     if (output[0] != '\0' && strcmp(output, "mp4") != 0 && strcmp(output, "ladder") != 0) {
@@ -155,4 +157,57 @@ out:
     json_decref(object);
     rr_free(chain);
     return err;
+}
+
+/* ---- the way back
+ * ---------------------------------------------------------------------------------------- */
+
+static int append(const char *bytes, size_t len, void *ctx)
+{
+    rr_buf_append(ctx, bytes, len);
+    return 0;
+}
+
+/* Zeros and empty texts are what is meant where a key is absent. */
+static void put_number(json_t *object, const char *key, uint64_t value)
+{
+    if (value != 0) {
+        RR_CHECK(json_object_set_new(object, key, json_integer((json_int_t)value)) == 0);
+    }
+}
+
+static json_t *step_json(const struct rr_work_step *step)
+{
+    char price[RR_COIN_TEXT_BYTES];
+    json_t *from = json_array();
+    for (uint8_t i = 0; i < step->input_count; i++) {
+        RR_CHECK(json_array_append_new(from, json_integer(step->inputs[i].step)) == 0);
+    }
+    rr_coin_text(price, step->price);
+    json_t *object = json_pack("{s:s, s:o, s:s}", "kind", rr_work_kind_text(step->kind), "from",
+                               from, "price", price);
+    RR_CHECK(object != NULL);
+    if (step->profile[0] != '\0') {
+        RR_CHECK(json_object_set_new(object, "profile", json_string(step->profile)) == 0);
+    }
+    put_number(object, "rung", step->rung);
+    put_number(object, "crf", step->rate.crf);
+    put_number(object, "kbps", step->rate.kbps);
+    put_number(object, "max_kbps", step->rate.max_kbps);
+    put_number(object, "bps", step->bps);
+    return object;
+}
+
+void rr_work_chain_json(struct rr_buf *out, const struct rr_work_chain *chain)
+{
+    json_t *steps = json_array();
+    for (uint8_t i = 0; i < chain->step_count; i++) {
+        RR_CHECK(json_array_append_new(steps, step_json(&chain->steps[i])) == 0);
+    }
+    json_t *object = json_pack("{s:I, s:i, s:i, s:b, s:s, s:o}", "gop_ms",
+                               (json_int_t)chain->gop_ms, "crf", (int)chain->crf, "challenges",
+                               (int)chain->challenges, "tone_map", (int)chain->tone_map, "output",
+                               chain->output == RR_WORK_MP4 ? "mp4" : "ladder", "steps", steps);
+    RR_CHECK(object != NULL && json_dump_callback(object, append, out, JSON_COMPACT) == 0);
+    json_decref(object);
 }

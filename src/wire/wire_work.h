@@ -65,11 +65,14 @@ enum rr_err rr_work_chain_decode(struct rr_work_chain *out, struct rr_slice byte
  * prices beyond the cap. */
 enum rr_err rr_work_chain_check(const struct rr_work_chain *chain,
                                 struct rr_fault *fault) RR_MUST_USE;
-/* The form for people, JSON: gop_ms (2000), crf, challenges (1), output ("ladder" or "mp4") and
- * steps, each of kind, from (numbers of earlier steps), profile, rung, crf, kbps, max_kbps, bps and
- * price; docs/offers.md. chain_id, source, owner and created_ms stay zero. RR_ERR_FORMAT. */
+/* The form for people, JSON: gop_ms (2000), crf, tone_map, challenges (1), output ("ladder" or
+ * "mp4") and steps, each of kind, from (numbers of earlier steps), profile, rung, crf, kbps,
+ * max_kbps, bps and price; docs/offers.md. chain_id, source, owner and created_ms stay zero.
+ * RR_ERR_FORMAT. */
 enum rr_err rr_work_chain_parse(struct rr_work_chain *out, struct rr_slice json,
                                 struct rr_fault *fault) RR_MUST_USE;
+/* The words that rr_work_chain_parse makes the same steps of, appended. */
+void rr_work_chain_json(struct rr_buf *out, const struct rr_work_chain *chain);
 void rr_work_chain_id(struct rr_hash32 *out, const struct rr_work_chain *chain); /* rr.work.chain */
 /* Names one step on the ledger: the job of its contract. "rr.work.step" over chain id and number.
  */

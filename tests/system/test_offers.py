@@ -132,6 +132,31 @@ def test_refusals():
         assert result.returncode != 0 and result.stderr.count("reelrig:") == 2, result.stderr
 
 
+def test_own_rig():
+    """what a hired rig has made is published, proved and served by the publisher's own"""
+    clip, wallet, local = make_clip(home / "own.mp4", seconds=4, size="320x180"), home / "own-wallet", home / "own-local"
+    with Rig(config=offers("0.0005")) as hired, Rig() as own:
+        hired.start()
+        own.start()
+        hired.fund(wallet, "0.5")
+        result = reelrig("publish", clip, "--rigs", hired.serve, "--data", own.data, "--wallet", wallet, "--ladder", LADDER, "--no-local",
+                         "--json", check=True)
+        report = json.loads(result.stdout)
+        job = report["job"]
+        assert report["made_here"] == 0 and report["rigs"][0]["gops"] == report["gops"] == job["gops"], report
+        assert job["stage"] == "proved" and job["proofs_failed"] == 0 and job["proofs_checked"] > 0
+        assert job["seconds"]["prove"] > 0 and not (pathlib.Path(own.data) / "jobs" / job["job"] / "work").exists()
+        reelrig("transcode", clip, "-o", local, "--ladder", LADDER, check=True)
+        for name in ("180p/init.mp4", "180p/seg_00000.m4s", "90p/seg_00001.m4s", "audio/seg_00000.m4s"):
+            path = f"/v1/resources/{job['resource']}/hls/{name}"
+            status, _, served = own.get(path, own_session(own))
+            assert status == 200 and served == (local / name).read_bytes(), (name, status)
+
+
+def own_session(rig):
+    return {"Reelrig-Payment": "session=" + rig.call("sessions/owner", {})["session"]}
+
+
 FIGURE_8 = {"gop_ms": 2000, "crf": 30, "challenges": 2, "output": "ladder", "steps": [
     {"kind": "demux", "price": "0.01"},
     {"kind": "decode_video", "from": [0], "price": "0.02"},
@@ -182,6 +207,6 @@ def test_figure_8():
 if __name__ == "__main__":
     try:
         only = os.environ.get("RR_ONLY", "")
-        run_tests([t for t in (test_market, test_refusals, test_figure_8) if only in t.__name__])
+        run_tests([t for t in (test_market, test_refusals, test_own_rig, test_figure_8) if only in t.__name__])
     finally:
         shutil.rmtree(home, ignore_errors=True)

@@ -106,6 +106,15 @@ static void test_words(void **state)
     assert_int_equal(chain.steps[5].inputs[1].type, RR_WORK_AUDIO_STREAM);
     assert_int_equal(chain.steps[2].rate.max_kbps, 900);
     assert_int_equal(rr_coin_units(chain.steps[0].price), 50000000);
+    struct rr_buf words = {0};
+    struct rr_work_chain again;
+    struct rr_hash32 ids[2];
+    rr_work_chain_json(&words, &chain);
+    assert_int_equal(rr_work_chain_parse(&again, rr_buf_slice(&words), &fault), RR_OK);
+    rr_work_chain_id(&ids[0], &chain);
+    rr_work_chain_id(&ids[1], &again);
+    assert_true(rr_hash32_equal(&ids[0], &ids[1]));
+    rr_buf_clear(&words);
     for (size_t i = 0; i < RR_COUNT(wrong); i++) {
         assert_int_equal(rr_work_chain_parse(&chain, rr_slice_str(wrong[i]), &fault),
                          RR_ERR_FORMAT);
