@@ -233,7 +233,7 @@ enum rr_err daemon_chain_contract(struct daemon_job *job, struct rr_fault *fault
 /* What the steps' leaves are made of. */
 struct evidence {
     struct daemon_job *job;
-    struct rr_pot_leaf *leaves; /* of the whole job, by rendition, then GOP; sound last */
+    struct rr_pot_leaf *leaves; /* of the whole job, by rendition, then GOP */
     uint32_t count;
     struct rr_manifest manifest;
 };
@@ -260,8 +260,15 @@ static void clear_evidence(struct evidence *evidence)
     rr_manifest_clear(&evidence->manifest);
 }
 
-/* Number of the rendition that an encoder of the chain makes: pictures as they fall, then sound. A
- * source that is too small for some rungs has fewer. */
+static bool is_kind(const struct evidence *evidence, uint32_t rendition,
+                    enum rr_rendition_kind kind)
+{
+    return rendition < evidence->manifest.rendition_count &&
+           evidence->manifest.renditions[rendition].kind == kind;
+}
+
+/* Number of the rendition that an encoder of pictures makes: as they fall. A source that is too
+ * small for some rungs has fewer. */
 static uint16_t rendition_of(const struct evidence *evidence, uint8_t step)
 {
     const struct rr_work_chain *chain = &evidence->job->chain.chain;
@@ -272,16 +279,31 @@ static uint16_t rendition_of(const struct evidence *evidence, uint8_t step)
         before = (uint16_t)(before + (picture && i < step ? 1 : 0));
     }
     for (uint32_t i = 0; i < evidence->manifest.rendition_count; i++) {
-        pictures =
-            (uint16_t)(pictures +
-                       (evidence->manifest.renditions[i].kind == RR_RENDITION_VIDEO ? 1 : 0));
-    }
-    if (chain->steps[step].kind == RR_WORK_ENCODE_AUDIO ||
-        chain->steps[step].kind == RR_WORK_DECODE_AUDIO) {
-        return pictures;
+        pictures = (uint16_t)(pictures + (is_kind(evidence, i, RR_RENDITION_VIDEO) ? 1 : 0));
     }
     uint16_t missing = all > pictures ? (uint16_t)(all - pictures) : 0;
     return before >= missing ? (uint16_t)(before - missing) : UINT16_MAX;
+}
+
+/* Whether a leaf of the job is one of this step's: the demuxer gave to all of them, tracks of text
+ * are its own. */
+static bool has_part(const struct evidence *evidence, uint8_t step, const struct rr_pot_leaf *leaf)
+{
+    bool pictures = is_kind(evidence, leaf->rendition, RR_RENDITION_VIDEO);
+    switch (evidence->job->chain.chain.steps[step].kind) {
+    case RR_WORK_DEMUX:
+        return leaf->rendition == 0 || !pictures;
+    case RR_WORK_DECODE_VIDEO:
+        return leaf->rendition == 0 && pictures;
+    case RR_WORK_ENCODE_VIDEO:
+        return leaf->rendition == rendition_of(evidence, step);
+    case RR_WORK_DECODE_AUDIO:
+    case RR_WORK_ENCODE_AUDIO:
+        return is_kind(evidence, leaf->rendition, RR_RENDITION_AUDIO);
+    case RR_WORK_MUX:
+        break;
+    }
+    return false;
 }
 
 static void add_segments(struct rr_pot_leaf *list, uint32_t *count,
@@ -305,7 +327,6 @@ static struct rr_pot_leaf *step_leaves(const struct evidence *evidence, uint8_t 
                                        uint32_t *count)
 {
     enum rr_work_kind kind = evidence->job->chain.chain.steps[index].kind;
-    uint16_t rendition = rendition_of(evidence, index);
     uint32_t room = evidence->count + 1;
     for (uint32_t r = 0; r < evidence->manifest.rendition_count; r++) {
         room += evidence->manifest.renditions[r].segment_count;
@@ -316,22 +337,14 @@ static struct rr_pot_leaf *step_leaves(const struct evidence *evidence, uint8_t 
         add_segments(list, count, &evidence->manifest);
         return list;
     }
-    uint16_t sound = evidence->count > 0 ? evidence->leaves[evidence->count - 1].rendition : 0;
-    bool has_sound = evidence->manifest.rendition_count > 0 &&
-                     evidence->manifest.renditions[evidence->manifest.rendition_count - 1].kind ==
-                         RR_RENDITION_AUDIO;
+    bool encoder = kind == RR_WORK_ENCODE_VIDEO || kind == RR_WORK_ENCODE_AUDIO;
     for (uint32_t i = 0; i < evidence->count; i++) {
         struct rr_pot_leaf leaf = evidence->leaves[i];
-        bool is_sound = has_sound && leaf.rendition == sound;
-        bool encoder = kind == RR_WORK_ENCODE_VIDEO || kind == RR_WORK_ENCODE_AUDIO;
-        bool wanted = kind == RR_WORK_DEMUX          ? leaf.rendition == 0 || is_sound
-                      : kind == RR_WORK_DECODE_VIDEO ? leaf.rendition == 0 && !is_sound
-                                                     : leaf.rendition == rendition;
         if (!encoder) {
             leaf.output_digest = (struct rr_hash32){0};
             leaf.output_bytes = 0;
         }
-        if (wanted) {
+        if (has_part(evidence, index, &evidence->leaves[i])) {
             list[(*count)++] = leaf;
         }
     }
