@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every real clip through `reelrig transcode`, beside what ffmpeg shows of its source: frames, times, pictures, length,
-rotation, colour; and no output makes ffmpeg or ffprobe say a word."""
+rotation, colour; and no output makes ffmpeg or ffprobe say a word. RR_FULL=1: at 720,480,360 in every codec, with a
+table of what came out in the file RR_TABLE."""
 import json
 import os
 import pathlib
@@ -123,14 +124,14 @@ def check_length(name, index, expected, frame_s):
     assert abs(seconds - want) <= frame_s + 0.002, f"{name}: {seconds:.3f} s, the source shows {want:.3f} s"
 
 
-def check_clip(clip):
+def check_clip(clip, codec):
     started = time.monotonic()
     large = clip.stat().st_size > 8e6 or "1080" in clip.name
-    ladder = "480,240" if short and large else "720,480"
+    ladder = "720,480,360" if full else "480,240" if short and large else "720,480"
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         out = folder / "out"
-        result = reelrig("transcode", clip, "-o", out, "--ladder", ladder, "--json", timeout=600)
+        result = reelrig("transcode", clip, "-o", out, "--ladder", ladder, "--codec", codec, "--json", timeout=1200)
         assert result.returncode == 0, f"exit {result.returncode}: {result.stderr}"
         encoded = time.monotonic() - started
         master = out / "master.m3u8"
@@ -156,18 +157,35 @@ def check_clip(clip):
             else:
                 assert len(times) >= 0.9 * len(expected), f"{name}: {len(times)} of {len(expected)} frames"
                 assert abs(times[-1] - expected[-1]) < 0.5, f"{name}: ends at {times[-1]}, source {expected[-1]}"
+        size = sum(path.stat().st_size for index in video for path in index.parent.iterdir())
+        table.append(f"{clip.name:38} {codec:5} {len(expected):6} {len(video):10} {len(audio):5} {size:12} "
+                     f"{len(expected) * len(video) / encoded:8.1f}")
         print(f"      {clip.name}: {len(expected)} frames, {len(video)} + {len(audio)} renditions, "
               f"transcoding {encoded:.1f} s", flush=True)
 
 
-def test_of(clip):
+def test_of(clip, codec):
     def test():
-        check_clip(clip)
+        check_clip(clip, codec)
 
-    test.__doc__ = f"{clip.name} comes out as ffmpeg shows it"
+    test.__doc__ = f"{clip.name} comes out in {codec} as ffmpeg shows it"
     return test
 
 
+def write_table():
+    """the table is written, with a line for each clip and codec"""
+    assert len(table) == len(clips) * len(codecs), f"{len(table)} lines of {len(clips) * len(codecs)}"
+    head = f"{'clip':38} {'codec':5} {'frames':>6} {'renditions':>10} {'audio':>5} {'video bytes':>12} {'fps':>8}"
+    pathlib.Path(os.environ["RR_TABLE"]).write_text("\n".join([
+        "Every clip at 720,480,360 (smaller ones at their own size) in every codec, by tests/system/test_clips.py with",
+        "RR_FULL=1: times, pictures, colours, lengths as the source's; ffmpeg and ffprobe decode without a word.",
+        "fps: of all renditions together, on two shared cores.", "", head, *table]) + "\n")
+
+
+full = os.environ.get("RR_FULL") == "1"
+codecs = ("h264", "hevc", "av1", "vp9") if full else ("h264",)
+codecs = os.environ["RR_CODECS"].split(",") if "RR_CODECS" in os.environ else codecs
+table = []
 media_folder = pathlib.Path(os.environ.get("RR_MEDIA_DIR", root.parent / "shared/media"))
 clips = sorted(p for p in media_folder.glob("*") if p.suffix in (".mp4", ".ts", ".webm", ".avi")) \
     if media_folder.is_dir() else []
@@ -175,4 +193,5 @@ only = os.environ.get("RR_CLIP")
 clips = [c for c in clips if not only or any(o in c.name for o in only.split(","))]
 if not clips:
     skip(f"no clips in {media_folder}")
-run_tests([test_of(clip) for clip in clips])
+run_tests([test_of(clip, codec) for codec in codecs for clip in clips] +
+          ([write_table] if "RR_TABLE" in os.environ else []))
