@@ -199,6 +199,12 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
                               const struct rr_transcode_options *options, const atomic_bool *cancel,
                               struct rr_fault *fault) RR_MUST_USE;
 void transcode_job_clear(struct transcode_job *job);
+/* The caller's own words into the job's folder, where there are any. */
+enum rr_err transcode_keep_note(const struct rr_transcode_options *options,
+                                struct rr_fault *fault) RR_MUST_USE;
+/* Makes what the journal misses, looks whether the input is still the same, packs. */
+enum rr_err transcode_finish(struct transcode_job *job, struct rr_transcode_result *out,
+                             struct rr_fault *fault) RR_MUST_USE;
 /* An automatic ladder becomes one of rungs and rates; others stay. Blocks. */
 enum rr_err transcode_auto(struct transcode_job *job, struct rr_fault *fault) RR_MUST_USE;
 /* Records of the journal (transcode_resume.c). */

@@ -99,7 +99,7 @@ void transcode_job_clear(struct transcode_job *job)
     }
 }
 
-static enum rr_err keep_note(const struct rr_transcode_options *options, struct rr_fault *fault)
+enum rr_err transcode_keep_note(const struct rr_transcode_options *options, struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     if (options->job_note == NULL) {
@@ -140,15 +140,20 @@ enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
     err = err != RR_OK
               ? err
               : transcode_journal_open(&job->lock_fd, job->options.job_folder, &job->key, fault);
-    err = err != RR_OK ? err : keep_note(&job->options, fault);
-    if (err == RR_OK) {
-        err = check_unchanged(job, transcode_job_encode(job, fault), fault);
-    }
+    err = err != RR_OK ? err : transcode_keep_note(&job->options, fault);
+    err = err != RR_OK ? err : transcode_finish(job, out, fault);
+    transcode_job_clear(job);
+    rr_free(job);
+    return err;
+}
+
+enum rr_err transcode_finish(struct transcode_job *job, struct rr_transcode_result *out,
+                             struct rr_fault *fault)
+{
+    enum rr_err err = check_unchanged(job, transcode_job_encode(job, fault), fault);
     err = err != RR_OK ? err : pack(job, out, fault);
     if (err == RR_OK) {
         out->seconds = (double)(rr_monotonic_us(rr_clock_system()) - job->started_us) / 1e6;
     }
-    transcode_job_clear(job);
-    rr_free(job);
     return err;
 }

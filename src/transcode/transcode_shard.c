@@ -9,7 +9,6 @@
 
 struct rr_transcode_job {
     struct transcode_job job;
-    struct rr_hash32 key;
     struct rr_buf plan;
     char *folder; /* owned; the options' own may go */
     struct transcode_scan_notes scan;
@@ -180,12 +179,13 @@ enum rr_err rr_transcode_open(struct rr_transcode_job **out, int source_fd,
     inner.job_folder = job->folder = rr_strdup(options->job_folder);
     job->own_bad = UINT32_MAX;
     enum rr_err err = transcode_prepare(&job->job, source_fd, &inner, cancel, fault);
-    err = err != RR_OK
-              ? err
-              : transcode_journal_key(&job->key, job->job.source_fd, &job->job.plan, cancel, fault);
+    err = err != RR_OK ? err
+                       : transcode_journal_key(&job->job.key, job->job.source_fd, &job->job.plan,
+                                               cancel, fault);
     err = err != RR_OK ? err
                        : transcode_journal_open(&job->job.lock_fd, job->job.options.job_folder,
-                                                &job->key, fault);
+                                                &job->job.key, fault);
+    err = err != RR_OK ? err : transcode_keep_note(&job->job.options, fault);
     if (err == RR_OK) {
         rr_write_u32(&job->plan, TRANSCODE_PROTO_VERSION);
         transcode_code_plan(&coder, &job->job.plan);
@@ -216,7 +216,7 @@ void rr_transcode_close(struct rr_transcode_job *job)
 
 const struct rr_hash32 *rr_transcode_key(const struct rr_transcode_job *job)
 {
-    return &job->key;
+    return &job->job.key;
 }
 
 struct rr_slice rr_transcode_plan(const struct rr_transcode_job *job)
@@ -462,10 +462,5 @@ enum rr_err rr_transcode_finish(struct rr_transcode_job *job, struct rr_transcod
     err = err != RR_OK ? err : import_all(job, fault);
     job->job.progress = progress;
     job->job.progress_ctx = ctx;
-    err = err != RR_OK ? err : transcode_job_encode(&job->job, fault);
-    err = err != RR_OK ? err : transcode_job_pack(&job->job, out, fault);
-    if (err == RR_OK) {
-        out->seconds = (double)(rr_monotonic_us(rr_clock_system()) - job->job.started_us) / 1e6;
-    }
-    return err;
+    return err != RR_OK ? err : transcode_finish(&job->job, out, fault);
 }
