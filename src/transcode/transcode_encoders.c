@@ -119,7 +119,7 @@ enum rr_err transcode_encoder_failed(struct transcode_scheduler *plan,
     unsigned rung = encoder->rung;
     encoder->gop = TRANSCODE_NO_TASK;
     transcode_worker_stop(&encoder->worker);
-    if (transcode_again(err, &plan->job->gops[gop].coded[rung].deaths)) {
+    if (transcode_again(err, &encoder->worker, &plan->job->gops[gop].coded[rung].deaths)) {
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
         return RR_OK;
     }

@@ -4,9 +4,11 @@
 #include "transcode/transcode_scheduler.h"
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MEMORY_BYTES                                                                               \
@@ -46,12 +48,15 @@ bool transcode_died(enum rr_err err)
     return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT;
 }
 
-bool transcode_again(enum rr_err err, uint8_t *deaths)
+bool transcode_again(enum rr_err err, const struct transcode_worker *worker, uint8_t *deaths)
 {
-    if (transcode_died(err)) {
-        *deaths = (uint8_t)(*deaths + (err == RR_ERR_TIMEOUT ? 2 : 1));
+    if (!transcode_died(err)) {
+        return false;
     }
-    return transcode_died(err) && *deaths <= TRANSCODE_DEATHS_MAX;
+    bool shot = WIFSIGNALED(worker->ended) && WTERMSIG(worker->ended) == SIGKILL;
+    unsigned sum = *deaths + (err == RR_ERR_TIMEOUT ? 4u : shot ? 1u : 2u);
+    *deaths = (uint8_t)sum;
+    return sum <= 6;
 }
 
 static bool late(const struct transcode_worker *worker, uint64_t now_us)

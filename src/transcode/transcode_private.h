@@ -71,7 +71,7 @@ enum rr_err transcode_worker_take(struct transcode_worker *worker, uint8_t *kind
  * RR_ERR_CANCELLED. */
 enum rr_err transcode_worker_wait(struct transcode_worker *worker, uint8_t kind,
                                   const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
-/* Of one task, before it counts as the input's fault. */
+/* Starts, probes and muxes before a death counts as the input's fault. */
 #define TRANSCODE_DEATHS_MAX 3
 /* The same for whatever answer comes next. */
 enum rr_err transcode_worker_wait_any(struct transcode_worker *worker, uint8_t *kind,

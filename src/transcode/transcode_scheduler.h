@@ -82,8 +82,9 @@ enum rr_err transcode_place(struct rr_fault *fault, enum rr_err err, const char 
     __attribute__((format(printf, 3, 4)));
 /* It ended without a word of its own: died or was silent for too long. */
 bool transcode_died(enum rr_err err) RR_MUST_USE;
-/* Whether a task gets one more fresh worker; what a worker says itself is final. Deaths that have
- * nothing to do with the input happen (a machine short of memory, an operator), so three of one
- * task fail it; so do two silences. */
-bool transcode_again(enum rr_err err, uint8_t *deaths) RR_MUST_USE;
+/* Whether a task gets one more fresh worker; what a worker says itself is final. Some deaths have
+ * nothing to do with the input (a machine short of memory, an operator): six of SIGKILL are borne,
+ * three crashes, one silence. */
+bool transcode_again(enum rr_err err, const struct transcode_worker *worker,
+                     uint8_t *deaths) RR_MUST_USE;
 #endif

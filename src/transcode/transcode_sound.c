@@ -199,7 +199,7 @@ enum rr_err transcode_sound_failed(struct transcode_scheduler *plan, enum rr_err
     char name[RR_NAME_MAX + 1];
     transcode_worker_stop(&plan->sound);
     plan->sound_on = false;
-    if (transcode_again(err, &plan->sound_deaths)) {
+    if (transcode_again(err, &plan->sound, &plan->sound_deaths)) {
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
         return start_track(plan, fault);
     }

@@ -244,7 +244,7 @@ enum rr_err transcode_source_failed(struct transcode_scheduler *plan, enum rr_er
         }
     }
     plan->granted = TRANSCODE_NO_TASK;
-    if (transcode_again(err, &plan->source_deaths)) {
+    if (transcode_again(err, &plan->source, &plan->source_deaths)) {
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
         return transcode_source_start(plan, from, fault);
     }

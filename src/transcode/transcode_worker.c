@@ -214,7 +214,7 @@ void transcode_worker_stop(struct transcode_worker *worker)
         close(worker->socket);
     }
     rr_buf_clear(&worker->message);
-    *worker = (struct transcode_worker){.socket = -1};
+    *worker = (struct transcode_worker){.socket = -1, .ended = worker->ended};
 }
 
 /* Reaps a worker whose socket is closed, and says how it ended. */

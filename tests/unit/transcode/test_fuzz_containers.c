@@ -29,13 +29,6 @@ static struct transcode_worker worker = {.socket = -1};
 static unsigned long long peak_kib;
 static unsigned starts;
 
-/* RR_WORKER: another build's, to compare. */
-static const char *program(void)
-{
-    const char *named = getenv("RR_WORKER");
-    return named != NULL ? named : KIT_WORKER;
-}
-
 static unsigned open_fds(void)
 {
     unsigned count = 0;
@@ -169,7 +162,7 @@ static enum outcome try_file(const struct rr_transcode_options *options, int fd,
     struct rr_transcode_options fit;
     if (worker.pid == 0) {
         starts++;
-        assert_int_equal(transcode_worker_start(&worker, program(), false, NULL), RR_OK);
+        assert_int_equal(transcode_worker_start(&worker, KIT_WORKER, false, NULL), RR_OK);
     }
     enum rr_err err = look(&facts, fd, &fault);
     enum outcome outcome = outcome_of(err, &fault, REFUSED);
@@ -241,7 +234,6 @@ static void spoiled_files_end_in_a_result_or_a_sentence(void **state)
     unsigned lost = 0;
     char path[RR_PATH_BYTES], why[160];
     options.preset = "ultrafast";
-    options.worker_path = program();
     kit_need_ffmpeg();
     assert_true(seeds_make() > RR_COUNT(seeds) / 2);
     snprintf(path, sizeof path, "%s", kit_path("spoiled"));
