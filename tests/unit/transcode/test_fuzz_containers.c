@@ -170,7 +170,7 @@ static enum outcome try_file(const struct rr_transcode_options *options, int fd,
         assert_int_equal(transcode_options_fit(&fit, options, NULL), RR_OK);
         err = transcode_plan_make(&plan, &facts, &fit, &fault);
         err = err == RR_OK && plan.video_stream >= 0 ? decode(&plan, fd, &fault) : err;
-        if (err == RR_OK && plan.audio_stream >= 0 && worker.pid > 0) {
+        if (err == RR_OK && plan.audio_count > 0 && worker.pid > 0) {
             err = listen_to(&plan, fd, &fault);
         }
         outcome = outcome_of(err, &fault, FAILED);

@@ -32,6 +32,7 @@ static int first_run(void **state)
     }
     snprintf(source, sizeof source, "%s", kit_path("a.mp4"));
     if (kit_job(&result, source, "first", &options, &fault) != RR_OK) {
+        print_message("%s\n", fault.text);
         return 1;
     }
     expected = kit_digest(&result);
