@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define PRESETS_MAX 16
+#define CHROMA_LEFT 1 /* H.273's type 0 and one, as libavutil counts */
 
 /* The first preset that is listed beside `usual` in the table. Profiles pin Debian 12's builds. */
 static const struct codec {
@@ -211,33 +212,14 @@ static bool name_hevc(char *out, struct rr_slice extradata)
     return true;
 }
 
-/* Levels by pictures' samples and samples a second. [VP9 bitstream, annex A] */
-static unsigned level_vp9(const struct transcode_plan *plan, const struct transcode_rung *rung)
-{
-    static const struct {
-        uint8_t level;
-        uint32_t size;
-        uint64_t rate;
-    } levels[] = {{10, 36864, 829440},        {11, 73728, 2764800},      {20, 122880, 4608000},
-                  {21, 245760, 9216000},      {30, 552960, 20736000},    {31, 983040, 36864000},
-                  {40, 2228224, 83558400},    {41, 2228224, 160432128},  {50, 8912896, 311951360},
-                  {51, 8912896, 588251136},   {52, 8912896, 1176502272}, {60, 35651584, 1176502272},
-                  {61, 35651584, 2353004544}, {62, 35651584, 4706009088}};
-    uint64_t size = (uint64_t)rung->width * rung->height;
-    uint64_t rate = size * plan->fps_num / plan->fps_den;
-    size_t i = 0;
-    while (i + 1 < RR_COUNT(levels) && (size > levels[i].size || rate > levels[i].rate)) {
-        i++;
-    }
-    return levels[i].level;
-}
-
 static bool name_vp9(char *out, const struct transcode_plan *plan,
                      const struct transcode_rung *rung)
 {
-    snprintf(out, RR_NAME_MAX + 1, "vp09.%02u.%02u.%02u.01.%02u.%02u.%02u.%02u",
-             plan->ten_bit ? 2u : 0u, level_vp9(plan, rung), plan->ten_bit ? 10u : 8u,
-             plan->primaries, plan->transfer, plan->matrix, plan->full_range);
+    /* Chroma beside the left luma sample between two rows, or with it: as the container says. */
+    unsigned chroma = plan->location == CHROMA_LEFT ? 0 : 1;
+    snprintf(out, RR_NAME_MAX + 1, "vp09.%02u.%02u.%02u.%02u.%02u.%02u.%02u.%02u",
+             plan->ten_bit ? 2u : 0u, transcode_level_vp9(plan, rung), plan->ten_bit ? 10u : 8u,
+             chroma, plan->primaries, plan->transfer, plan->matrix, plan->full_range);
     return true;
 }
 

@@ -244,9 +244,9 @@ static void shown_size(uint64_t *dw, uint64_t *dh, uint64_t *unit,
     uint64_t common = gcd(sar_num, sar_den);
     sar_num /= common;
     sar_den /= common;
-    if (sar_num > 4096 ||
-        sar_den > 4096) { /* no such pixels exist; the products must not overflow */
-        sar_num = sar_den = 1;
+    while (sar_num > 4096 || sar_den > 4096) { /* the products must not overflow */
+        sar_num = sar_num > 1 ? sar_num / 2 : 1;
+        sar_den = sar_den > 1 ? sar_den / 2 : 1;
     }
     bool turned = facts->rotation % 180 != 0;
     *dw = turned ? facts->height * sar_den : facts->width * sar_num;

@@ -175,6 +175,13 @@ static void fill_rates(struct rr_transcode_rendition *to)
     }
     double mean = (double)bytes * 8 * to->info.timescale / (double)ticks + 0.999; /* upwards */
     peak = peak + 0.999 < mean ? mean : peak + 0.999;
+    double shown = (double)to->frames_out * to->info.timescale / (double)ticks;
+    double told = (double)to->info.fps_num / to->info.fps_den;
+    if (to->info.kind == RR_RENDITION_VIDEO && (shown < told * 0.98 || shown > told * 1.02)) {
+        /* A source of a variable rate tells another than its pictures show. */
+        to->info.fps_num = (uint32_t)(shown * 1000 + 0.5);
+        to->info.fps_den = 1000;
+    }
     to->info.mean_bps = (uint32_t)(mean > UINT32_MAX ? UINT32_MAX : mean);
     to->info.peak_bps = (uint32_t)(peak > UINT32_MAX ? UINT32_MAX : peak);
 }

@@ -161,3 +161,26 @@ bool transcode_rate_again(struct rr_rung_rate *rate, uint8_t codec, const struct
     } while (reach < bytes && rate->crf < TRANSCODE_CRF_MAX(codec));
     return true;
 }
+
+/* ---- VP9 has no place for its level; names and containers need one ---- */
+
+/* Levels by pictures' samples and samples a second. [VP9 bitstream, annex A] */
+unsigned transcode_level_vp9(const struct transcode_plan *plan, const struct transcode_rung *rung)
+{
+    static const struct {
+        uint8_t level;
+        uint32_t size;
+        uint64_t rate;
+    } levels[] = {{10, 36864, 829440},        {11, 73728, 2764800},      {20, 122880, 4608000},
+                  {21, 245760, 9216000},      {30, 552960, 20736000},    {31, 983040, 36864000},
+                  {40, 2228224, 83558400},    {41, 2228224, 160432128},  {50, 8912896, 311951360},
+                  {51, 8912896, 588251136},   {52, 8912896, 1176502272}, {60, 35651584, 1176502272},
+                  {61, 35651584, 2353004544}, {62, 35651584, 4706009088}};
+    uint64_t size = (uint64_t)rung->width * rung->height;
+    uint64_t rate = size * plan->fps_num / plan->fps_den;
+    size_t i = 0;
+    while (i + 1 < RR_COUNT(levels) && (size > levels[i].size || rate > levels[i].rate)) {
+        i++;
+    }
+    return levels[i].level;
+}

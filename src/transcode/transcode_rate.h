@@ -23,6 +23,8 @@ int64_t transcode_rescale(int64_t value, int64_t num, int64_t den);
 /* Mean kbit/s that is usual for pictures of that codec, size and rate; at least 50. */
 uint32_t transcode_rate_usual(uint8_t codec, uint32_t width, uint32_t height, uint32_t fps_num,
                               uint32_t fps_den);
+/* Ten times the level. */
+unsigned transcode_level_vp9(const struct transcode_plan *plan, const struct transcode_rung *rung);
 /* What a codec takes of H.264's rate. */
 unsigned transcode_rate_percent(uint8_t codec);
 /* Fills in what the rungs' rates leave open: RR_KBPS_AUTO, a limit for every mean, crf. */

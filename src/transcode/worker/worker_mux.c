@@ -98,6 +98,7 @@ static bool fill_video(AVStream *stream, const struct transcode_mux *ask)
     }
     if (plan->codec == RR_CODEC_VP9) {
         shape->profile = plan->ten_bit ? FF_PROFILE_VP9_2 : FF_PROFILE_VP9_0;
+        shape->level = (int)transcode_level_vp9(plan, rung); /* its own looks at the size alone */
     }
     shape->width = rung->width;
     shape->height = rung->height;
