@@ -609,7 +609,8 @@ static void fill_counts(const struct transcode_job *job, struct rr_transcode_res
         out->concealed += facts->concealed;
     }
     int64_t told_us = job->facts.shown.duration_us;
-    if (job->gop_count > 0 && told_us > 0) {
+    /* A last subtitle may stay longer than the pictures. */
+    if (job->gop_count > 0 && told_us > 0 && job->facts.shown.subtitle_count == 0) {
         const struct transcode_gop_facts *last = &job->gops[job->gop_count - 1].facts;
         int64_t shown_us = transcode_rescale(last->end - job->plan.origin,
                                              (int64_t)job->plan.tb_num * 1000000, job->plan.tb_den);

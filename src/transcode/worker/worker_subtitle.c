@@ -94,6 +94,7 @@ static size_t put(struct writer *writer, const char *at)
     size_t n = rr_utf8_step((const uint8_t *)at, strlen(at));
     if (*at == ' ' || *at == '\t') {
         if (writer->out.len > 0 && writer->out.ptr[writer->out.len - 1] != '\n') {
+            settle(writer);
             rr_write_u8(&writer->out, ' ');
         }
         return 1;

@@ -94,6 +94,11 @@ static void after_cues(const struct transcode_cues *m)
     RR_CHECK(m->count <= TRANSCODE_CUES_MAX && m->bytes <= TRANSCODE_TEXT_BYTES_MAX);
 }
 
+static void after_file_made(const struct transcode_file_made *m)
+{
+    RR_CHECK(m->count <= TRANSCODE_EXTENTS_MAX);
+}
+
 static void after_segment_made(const struct transcode_segment_made *m)
 {
     RR_CHECK(m->bytes <= UINT32_MAX);
@@ -129,6 +134,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case TRANSCODE_CUES:
         TRY(cues);
+        break;
+    case TRANSCODE_FILE_MADE:
+        TRY(file_made);
         break;
     case TRANSCODE_SEGMENT_MADE:
         TRY(segment_made);

@@ -95,6 +95,10 @@ static void every_message_has_one_form(void **state)
     CHECK_FORM(audio, &audio);
     CHECK_FORM(subtitle, &subtitle);
     CHECK_FORM(cues, &cues);
+    struct transcode_file file = {.reserve = 12756, .timescale = 30000};
+    struct transcode_file_made file_made = {.count = 2, .extents = {{0, 32}, {44, 100000}}};
+    CHECK_FORM(file, &file);
+    CHECK_FORM(file_made, &file_made);
     CHECK_FORM(segment_made, &made);
     CHECK_FORM(source, &source);
 }
@@ -119,6 +123,10 @@ static void the_largest_tables_fit_a_message(void **state)
     CHECK_FORM(gop, gop);
     CHECK_FORM(packets, packets);
     CHECK_FORM(segment, segment);
+    struct transcode_piece *piece = rr_alloc(sizeof *piece);
+    *piece = (struct transcode_piece){.track = 16, .segment = *segment};
+    CHECK_FORM(piece, piece);
+    rr_free(piece);
     CHECK_FORM(encode, encode);
     rr_free(gop);
     rr_free(packets);
