@@ -10,6 +10,7 @@
 
 #define MEMORY_BYTES     (UINT64_C(1) << 30) /* of raw pictures, beyond two GOPs */
 #define SPOOL_BEHIND     (INGEST_SPOOL_BYTES / 4)
+#define LAG_BEHIND_GOPS  2 /* of input that waits to be decoded, and grows */
 #define FINE_WAIT_US     (UINT64_C(30) * 1000000)
 #define FINE_WAIT_MAX_US (UINT64_C(600) * 1000000)
 #define PICTURE_SECONDS  60 /* for one picture through one encoder: a hung one is ended */
@@ -31,35 +32,44 @@ void live_say(struct live *live, enum rr_live_event event, const char *format, .
 
 /* ---- what keeps up -------------------------------------------------------------------- */
 
-static bool behind(const struct live *live)
+/* What waits in the spool, as time by the bytes that a second took so far. More than before, and
+ * enough: the first look leaves some that a machine in step soon works off. */
+static bool lags(struct live *live)
+{
+    uint64_t media_us =
+        (uint64_t)transcode_rescale(live->out_end - live->base, 1000000, live->plan.timescale);
+    uint64_t read = live->input.read[0] > 0 ? live->input.read[0] : 1;
+    uint64_t waiting = live_input_waiting(&live->input);
+    uint64_t lag_us = waiting < UINT32_MAX ? waiting * (media_us / 1000) / read * 1000 : UINT64_MAX;
+    bool grows = lag_us > live->lag_us;
+    live->lag_us = lag_us;
+    return grows && lag_us > LAG_BEHIND_GOPS * live->plan.gop_ms * UINT64_C(1000);
+}
+
+static bool behind(struct live *live)
 {
     for (unsigned i = 0; i < live->plan.rung_count; i++) {
         if (live->rungs[i].active && live->next - live->rungs[i].gop >= LIVE_BEHIND_GOPS) {
             return true;
         }
     }
-    return live_input_waiting(&live->input) > SPOOL_BEHIND;
+    return live_input_waiting(&live->input) > SPOOL_BEHIND || lags(live);
 }
 
 static void drop_rung(struct live *live, uint64_t now_us)
 {
     char name[RR_NAME_MAX + 1];
-    unsigned found = RR_RUNGS_MAX, left = 0;
-    for (unsigned i = live->plan.rung_count; i-- > 0;) {
-        if (live->rungs[i].active) {
-            found = i; /* rungs fall in size */
-            left++;
-        }
+    unsigned rung = 0;
+    while (!live->rungs[rung].active) {
+        rung++; /* rungs fall in size */
     }
     live->fine_us = now_us;
-    if (left > 1) {
-        live->rungs[found].active = false;
-        live->fine_wait_us =
-            live->fine_wait_us * 2 < FINE_WAIT_MAX_US ? live->fine_wait_us * 2 : FINE_WAIT_MAX_US;
-        transcode_rung_name(name, &live->plan, found);
-        live_say(live, RR_LIVE_BEHIND, "this machine does not keep up: %s is left out from now on",
-                 name);
-    }
+    live->rungs[rung].active = false;
+    live->fine_wait_us =
+        live->fine_wait_us * 2 < FINE_WAIT_MAX_US ? live->fine_wait_us * 2 : FINE_WAIT_MAX_US;
+    transcode_rung_name(name, &live->plan, rung);
+    live_say(live, RR_LIVE_BEHIND, "this machine does not keep up: %s is left out from now on",
+             name);
 }
 
 static void restore_rung(struct live *live, uint64_t now_us)
@@ -79,24 +89,37 @@ static void restore_rung(struct live *live, uint64_t now_us)
     }
 }
 
+static unsigned active_rungs(const struct live *live)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < live->plan.rung_count; i++) {
+        count += live->rungs[i].active ? 1 : 0;
+    }
+    return count;
+}
+
 /* The rungs of the next GOP. A file waits for its encoders, a publisher does not wait for anyone.
  */
 static uint8_t choose_rungs(struct live *live)
 {
     uint64_t now_us = rr_monotonic_us(rr_clock_system());
     uint8_t mask = 0;
+    bool skips = false;
     if (live->input.network) {
-        if (!behind(live)) {
+        bool slow = behind(live);
+        if (!slow) {
             restore_rung(live, now_us);
-        } else if (live->fine_us == 0 || now_us - live->fine_us > live->plan.gop_ms * 1000u) {
+        } else if (active_rungs(live) == 1) {
+            skips = true; /* the last rung leaves a GOP out rather than fall behind further */
+            live->fine_us = now_us;
+        } else {
             drop_rung(live, now_us);
         }
     }
     for (unsigned i = 0; i < live->plan.rung_count; i++) {
-        /* The last rung skips a GOP rather than fall behind further. */
         bool late =
             live->input.network && live->next - live->rungs[i].gop + 1 >= (uint64_t)live->window;
-        mask |= live->rungs[i].active && !late ? (uint8_t)(1u << i) : 0;
+        mask |= live->rungs[i].active && !late && !skips ? (uint8_t)(1u << i) : 0;
     }
     if (mask == 0) {
         live_say(live, RR_LIVE_BEHIND, "this machine does not keep up: GOP %llu is left out",

@@ -121,6 +121,7 @@ struct live {
     uint64_t session_us, session_ms; /* when its first picture was decoded */
     uint64_t gone_us;                /* since when nobody publishes */
     uint64_t fine_us, fine_wait_us;  /* a dropped rung comes back after so long without trouble */
+    uint64_t lag_us;                 /* of the spool, at the last GOP */
     bool jumped;                     /* the next GOP follows a jump */
     struct transcode_encode *task;
     struct transcode_packets *packets;

@@ -137,7 +137,7 @@ static enum rr_err begin_session(struct live *live, struct rr_fault *fault)
     }
     live->session = true;
     live->source_done = live->granted = false;
-    live->session_us = 0;
+    live->session_us = live->lag_us = 0;
     live->base = live->out_end;
     live->jumped = live->planned;
     struct live_sound *sound = &live->sound;

@@ -89,17 +89,18 @@ class RtmpSender:
             out += (bytes([0xc0 | channel]) + extended if at else b"") + body[at:at + self.chunk]
         self.socket.sendall(out)
 
-    def publish(self, data, speed=1.0, shift_ms=0, until=None):
-        """The tags of an FLV file at their times. until: presentation ms at which to stop."""
+    def publish(self, data, shift_ms=0, until=None, jump=None):
+        """The tags of an FLV file at their times. until: ms at which to stop; jump: (ms, by how much the clock jumps)."""
         begun = time.time()
         for kind, stamp, body in flv_tags(data):
             shown = shown_ms(body, stamp) if kind == 9 else None
             if until is not None and stamp >= until:
                 break
-            wait = begun + stamp / 1000 / speed - time.time()
+            wait = begun + stamp / 1000 - time.time()
             if wait > 0:
                 time.sleep(wait)
-            self.message({8: 4, 9: 6, 18: 5}[kind], kind, stamp + shift_ms, body, 1)
+            self.message({8: 4, 9: 6, 18: 5}[kind], kind,
+                         stamp + shift_ms + (jump[1] if jump and stamp >= jump[0] else 0), body, 1)
             if shown is not None:
                 self.sent.append((shown, time.time()))
         return self

@@ -213,7 +213,7 @@ def rtmp():
         watcher.start()
         sender.vanish()
         live.wait("went")
-        RtmpSender(live.port, "live", "secret", chunk=60000).publish(data, shift_ms=100000).end()
+        RtmpSender(live.port, "live", "secret", chunk=60000).publish(data, shift_ms=100000, jump=(3500, 900000)).end()
         live.wait("went", skip=1)
         watcher.done()
         live.wait("end", timeout=60)
@@ -228,6 +228,8 @@ def rtmp():
         assert shown == whole, f"{shown} of {whole} pictures"
         text = (live.out / "72p/index.m3u8").read_text()
         assert "#EXT-X-ENDLIST" in text and "PLAYLIST-TYPE:VOD" in text and text.count("#EXT-X-DISCONTINUITY\n") == 1
+        length = sum(float(d) for d in re.findall(r"#EXTINF:([0-9.]+)", text))
+        assert abs(length - whole / 24) < 0.5, f"{length} s for {whole} pictures: the clock's jump shows"
         assert (live.out / "manifest.mpd").exists()
 
 

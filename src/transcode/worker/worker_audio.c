@@ -273,7 +273,9 @@ static enum rr_err align(struct sound *sound, struct rr_fault *fault)
         transcode_rescale(sound->frame->pts, stream->time_base.num * rate, stream->time_base.den) -
         transcode_rescale(plan->origin, plan->tb_num * rate, plan->tb_den) - sound->rebase;
     int64_t gap = at - sound->written + sound->drop - swr_get_delay(sound->resampler, rate);
-    if (gap > GAP_MAX_S * rate || gap < -GAP_MAX_S * rate) {
+    bool jump = sound->live != NULL && sound->flowing &&
+                (gap > WORKER_JUMP_MS * rate / 1000 || gap < -WORKER_BACK_MS * rate / 1000);
+    if (jump || gap > GAP_MAX_S * rate || gap < -GAP_MAX_S * rate) {
         sound->rebase += gap;
         return RR_OK;
     }

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define TELL_BYTES  (256 << 10)
+#define TELL_BYTES  (16 << 10)
 #define PROBE_BYTES (1 << 20)
 #define ANALYZE_US  1500000
 #define PAGE_BYTES  UINT64_C(4096)
@@ -16,6 +16,7 @@ static struct {
     int wake;
     struct worker *tell; /* NULL: nobody wants to know */
     int64_t told;
+    int64_t rebase; /* added to the pictures' times */
 } follow = {.wake = -1};
 
 bool worker_follow_take(struct worker *worker, size_t files, bool tell)
@@ -68,6 +69,20 @@ void worker_follow_limits(AVFormatContext *format)
         format->probesize = PROBE_BYTES;
         format->max_analyze_duration = ANALYZE_US;
     }
+}
+
+int64_t worker_live_time(const struct transcode_plan *plan, int64_t pts, int64_t last,
+                         int64_t duration)
+{
+    int64_t second = transcode_rescale(plan->tb_den, 1, plan->tb_num);
+    if (!follow.on || pts == AV_NOPTS_VALUE) {
+        return pts;
+    }
+    int64_t step = pts + follow.rebase - last;
+    if (step > second * WORKER_JUMP_MS / 1000 || step < -second * WORKER_BACK_MS / 1000) {
+        follow.rebase += (duration > 0 ? duration : 1) - step;
+    }
+    return pts + follow.rebase;
 }
 
 void worker_live_picture(struct worker *worker, const struct transcode_gop *gop)

@@ -16,6 +16,15 @@ void worker_follow_told(int64_t offset);
 /* How much may be looked at before the first picture: a live viewer waits meanwhile. */
 void worker_follow_limits(AVFormatContext *format);
 
+/* A publisher's clock that goes forward or back by more than this between two pictures or frames
+ * was set anew (ours: no network holds back so much, no codec reorders so much). */
+#define WORKER_JUMP_MS 10000
+#define WORKER_BACK_MS 500
+/* The time of the next picture, on a clock without jumps; pts itself when the input does not grow.
+ * last: of the picture before, on that clock. */
+int64_t worker_live_time(const struct transcode_plan *plan, int64_t pts, int64_t last,
+                         int64_t duration);
+
 /* The GOP's newest picture is in its memfds; nothing when the input does not grow. */
 void worker_live_picture(struct worker *worker, const struct transcode_gop *gop);
 void worker_live_sound(struct worker *worker, const AVCodecContext *encoder,

@@ -390,6 +390,9 @@ static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
     bool damaged = frame->decode_error_flags != 0 || (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0;
     uint32_t packet = (uint32_t)frame->reordered_opaque;
     int64_t pts = frame->pts != AV_NOPTS_VALUE ? frame->pts : frame->best_effort_timestamp;
+    if (source->flowing) {
+        pts = worker_live_time(&source->ask.plan, pts, source->last_pts, source->last_duration);
+    }
     if (packet < source->ask.first_packet || packet >= packets_seen(source)) {
         packet = packets_seen(source) - 1;
     }
