@@ -91,7 +91,6 @@ static enum rr_err make_chain(struct cli_market *market, struct rr_work_facts *t
     }
     chain->created_ms = rr_wall_ms(rr_clock_system());
     chain->challenges = 8; /* of the own rig, where it publishes */
-    chain->output = RR_WORK_LADDER;
     *told = (struct rr_work_facts){.width = (uint16_t)facts.width,
                                    .height = (uint16_t)facts.height,
                                    .fps_num = facts.fps_num,

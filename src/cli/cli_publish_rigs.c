@@ -177,7 +177,8 @@ static void print_report(const struct cli_publish_rigs *hired, const struct cli_
                       cli_text(rig, "pool"), cli_text(rig, "url"));
         }
     }
-    cli_print("%s/master.m3u8: %llu frames, %llu GOPs, %llu of %llu shards made here\n", where,
+    cli_print("%s%s: %llu frames, %llu GOPs, %llu of %llu shards made here\n", where,
+              market->chain.output == RR_WORK_MP4 ? "" : "/master.m3u8",
               (unsigned long long)result->frames_in, (unsigned long long)result->gops,
               (unsigned long long)cli_number(report, "made_here"),
               (unsigned long long)cli_number(report, "shards"));
@@ -267,10 +268,12 @@ int cli_publish_by_rigs(const char *file, const struct cli_publish_rigs *hired)
     if (err == RR_OK && hired->folder == NULL) {
         err = publish_here(file, hired, market, &options, &result, &job, &fault);
     } else if (err == RR_OK) {
+        size_t len = strlen(hired->folder);
+        options.one_rung = len > 4 && strcmp(hired->folder + len - 4, ".mp4") == 0;
         options.maker = cli_market_make;
         options.maker_ctx = market;
-        err = rr_transcode_to_folder(&result, hired->folder, file, &options, show_progress, NULL,
-                                     &cancelled, &fault);
+        err = (options.one_rung ? rr_transcode_to_file : rr_transcode_to_folder)(
+            &result, hired->folder, file, &options, show_progress, NULL, &cancelled, &fault);
     }
     cli_progress("%s", "");
     if (err == RR_OK) {

@@ -54,7 +54,8 @@ enum rr_err rr_transcode_chain_make(struct rr_work_chain *out,
     add(out, RR_WORK_DEMUX, 0, RR_WORK_VIDEO_PACKETS);
     add(out, RR_WORK_DECODE_VIDEO, 0, RR_WORK_VIDEO_PACKETS);
     uint8_t count = transcode_rungs_fit(rungs, &fit.ladder, facts);
-    for (uint8_t i = 0; i < count; i++) {
+    out->output = fit.one_rung ? RR_WORK_MP4 : RR_WORK_LADDER;
+    for (uint8_t i = 0; i < (fit.one_rung ? 1 : count); i++) {
         uint8_t at = out->step_count;
         struct rr_work_step *step = add(out, RR_WORK_ENCODE_VIDEO, 1, RR_WORK_PICTURES);
         RR_CHECK(rr_transcode_profile(step->profile, fit.codec, fit.preset));
@@ -126,6 +127,7 @@ enum rr_err rr_transcode_chain_options(struct rr_transcode_options *out,
         err = rr_fail(fault, RR_ERR_UNSUPPORTED, "the chain encodes no pictures");
     }
     if (err == RR_OK) {
+        options.one_rung = chain->output == RR_WORK_MP4;
         *out = options;
     }
     return err;

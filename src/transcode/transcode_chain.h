@@ -6,8 +6,8 @@
 #include "transcode/transcode.h"
 
 /* Fills steps, gop_ms of the chain that this job is: demux, decode, a step for each rendition that
- * the source is large enough for, sound, mux; prices stay 0. RR_ERR_UNSUPPORTED without pictures;
- * RR_ERR_USAGE of the options. Any thread. */
+ * the source is large enough for, sound, mux; prices stay 0. one_rung: one MP4. RR_ERR_UNSUPPORTED
+ * without pictures; RR_ERR_USAGE of the options. Any thread. */
 enum rr_err rr_transcode_chain_make(struct rr_work_chain *out,
                                     const struct rr_transcode_facts *facts,
                                     const struct rr_transcode_options *options,

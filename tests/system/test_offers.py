@@ -151,6 +151,11 @@ def test_own_rig():
             path = f"/v1/resources/{job['resource']}/hls/{name}"
             status, _, served = own.get(path, own_session(own))
             assert status == 200 and served == (local / name).read_bytes(), (name, status)
+        one, alone = home / "own-hired.mp4", home / "own-alone.mp4"
+        words = ["--ladder", "180", "--codec", "hevc", "-o"]
+        reelrig("publish", clip, "--rigs", hired.serve, "--wallet", wallet, "--no-local", *words, one, check=True)
+        reelrig("transcode", clip, *words, alone, check=True)
+        assert filecmp.cmp(one, alone, shallow=False), "one file of others is not the one made here"
 
 
 def own_session(rig):
