@@ -31,9 +31,9 @@ static enum rr_err read_rates(uint32_t out[RR_RUNGS_MAX], const char *text, cons
         }
         if (at == start || value == 0 || value > RR_KBPS_MAX || *at != (i + 1 < count ? ',' : 0)) {
             return rr_fail(fault, RR_ERR_USAGE,
-                           "%s \"%.64s\": \"auto\" or %u numbers of kbit/s, 1 to %u, one for each "
-                           "rung, highest first, were expected",
-                           what, text, count, RR_KBPS_MAX);
+                           "%s \"%.64s\": \"auto\" or %u number%s of kbit/s, 1 to %u, one for each "
+                           "rung, highest first, was expected",
+                           what, text, count, count == 1 ? "" : "s", RR_KBPS_MAX);
         }
         out[i] = value;
         at++;

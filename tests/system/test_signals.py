@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree
 
-from rig import reelrig, root, run_tests, skip
+from rig import Rig, reelrig, root, run_tests, skip
 
 FAST = {"h264": "ultrafast", "hevc": "ultrafast", "av1": "12", "vp9": "8"}
 RANGES = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
@@ -218,7 +218,26 @@ def test_limits():
                 list(check_ladder(out, limit_kbps=60))
 
 
+def test_published():
+    """A rig publishes tone-mapped, limited, automatic and file ladders, and its spot checks hold"""
+    with Rig() as rig:
+        rig.start()
+        ladder = rig.folder / "ladder.toml"
+        ladder.write_text("[[rung]]\nside = 240\nmax_kbps = 300\n[[rung]]\nside = 144\nkbps = 150\n")
+        job = rig.publish(HDR10, "--ladder", ladder, "--tone-map")
+        assert job["proofs_failed"] == 0 and job["proofs_checked"] > 0, job
+        status, _, master = rig.get(f"/v1/resources/{job['resource']}/hls/master.m3u8")
+        text = master.decode()
+        assert status == 200 and "VIDEO-RANGE=SDR" in text and "x240" in text and "x144" in text, (status, text)
+        for row in (attributes(line) for line in text.splitlines() if line.startswith("#EXT-X-STREAM-INF")):
+            assert int(row["BANDWIDTH"]) < 300000 + 160000, row  # and the sound
+        job = rig.publish(HDR10, "--ladder", "auto")
+        assert job["proofs_failed"] == 0 and job["proofs_checked"] > 0, job
+        wrong = reelrig("publish", HDR10, "--data", rig.data, "--ladder", "480", "--kbps", "1,2")
+        assert wrong.returncode != 0 and "one for each rung" in wrong.stderr, wrong.stderr
+
+
 if __name__ == "__main__":
     if not HDR10.exists():
         skip("no clips on this machine")
-    run_tests([test_hdr10, test_tone_map, test_hlg, test_rotated, test_aspect, test_limits])
+    run_tests([test_hdr10, test_tone_map, test_hlg, test_rotated, test_aspect, test_limits, test_published])

@@ -101,6 +101,11 @@ static void every_message_has_one_form(void **state)
     CHECK_FORM(file_made, &file_made);
     CHECK_FORM(segment_made, &made);
     CHECK_FORM(source, &source);
+    struct transcode_measure measure = {.plan = plan, .duration_us = 30000000};
+    struct transcode_measured measured = {
+        .pieces = 5, .others = 75, .rung_count = 2, .rungs = {{9000, 40000}, {3000, 12000}}};
+    CHECK_FORM(measure, &measure);
+    CHECK_FORM(measured, &measured);
 }
 
 static void the_largest_tables_fit_a_message(void **state)
