@@ -419,8 +419,8 @@ void serve_live_text(const struct rr_serve_live *live, struct rr_buf *out, uint3
                                            .independent = segment->parts[j].independent};
         }
     }
-    /* Sound often ends a little before the pictures. */
-    while (live->ended && list.segment_count > 0 && shown[list.segment_count - 1].gap) {
+    /* Sound often ends a little before the pictures; but what viewers were shown stays. */
+    while (live->ended && !parts && list.segment_count > 0 && shown[list.segment_count - 1].gap) {
         list.segment_count--;
     }
     rr_llhls_media(out, &list);
