@@ -8,8 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEAF_US UINT64_C(120000000) /* without an answer of any server, until a job stops waiting  \
-                                     */
+#define DEAF_US                                                                                    \
+    UINT64_C(120000000) /* without an answer of any server, until a job stops waiting              \
+                         */
 
 /* ---- the source ---- */
 
@@ -181,18 +182,20 @@ static void forget(struct rr_dispatch_nats *nats)
 static enum rr_err read_answer(struct rr_dispatch_nats *nats, struct rr_dispatch_answer *out,
                                natsMsg *message, struct rr_fault *fault)
 {
-    char rig[RR_DISPATCH_NAME_MAX + 1] = "";
-    unsigned number = 0;
+    char named[NATS_SUBJECT];
     const char *subject = natsMsg_GetSubject(message);
+    nats->answer_sequence = natsMsg_GetSequence(message); /* also of one to be thrown away */
     if (strlen(subject) >= sizeof nats->answer || strncmp(subject, "rr.answer.", 10) != 0) {
         return rr_fail(fault, RR_ERR_FORMAT, "an answer with a strange subject");
     }
     snprintf(nats->answer, sizeof nats->answer, "%s", subject);
-    nats->answer_sequence = natsMsg_GetSequence(message);
     enum rr_err err = rr_dispatch_answer_read(
         out, rr_slice_of(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message)), fault);
-    if (err == RR_OK && (sscanf(subject, "rr.answer.%*64[0-9a-f].%u.%63[^.]", &number, rig) != 2 ||
-                         number != out->number || strcmp(rig, out->rig) != 0)) {
+    if (err == RR_OK) {
+        snprintf(named, sizeof named, "rr.answer.%s.%u.%s.", nats->job_hex, (unsigned)out->number,
+                 out->rig);
+    }
+    if (err == RR_OK && strncmp(subject, named, strlen(named)) != 0) {
         err = rr_fail(fault, RR_ERR_FORMAT, "an answer that is not its subject's");
     }
     return err;

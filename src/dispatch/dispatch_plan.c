@@ -2,7 +2,6 @@
 /* Largest first: order, and what it makes of a number of rigs. */
 #include "dispatch/dispatch.h"
 #include <stdlib.h>
-#include <string.h>
 
 static int falling(const void *a, const void *b)
 {
@@ -17,7 +16,9 @@ double rr_dispatch_makespan(const double *seconds, size_t count, unsigned worker
     double *free_at = rr_alloc_array(workers + 1u, sizeof *free_at);
     double end = 0;
     RR_CHECK(workers >= 1);
-    memcpy(tasks, seconds, sizeof *tasks * count);
+    for (size_t i = 0; i < count; i++) {
+        tasks[i] = seconds[i];
+    }
     qsort(tasks, count, sizeof *tasks, falling);
     for (size_t i = 0; i < count; i++) {
         unsigned first = 0;
