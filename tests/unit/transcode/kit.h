@@ -109,7 +109,7 @@ static inline int kit_run(char **printed, const char *const argv[])
 /* One program with its arguments in one text, parted by single spaces. */
 static inline int kit_ffmpeg(const char *arguments)
 {
-    const char *argv[160] = {"ffmpeg", "-nostdin", "-v", "error", "-y", "-threads", "1"};
+    const char *argv[256] = {"ffmpeg", "-nostdin", "-v", "error", "-y", "-threads", "1"};
     size_t count = 7;
     char *words = rr_strdup(arguments), *rest = words, *printed = NULL;
     for (char *word; (word = strsep(&rest, " ")) != NULL;) {
