@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reelrig gpu: the devices that hash. A running rig is asked; without one they are opened here. */
 #include "cli/cli_gpu.h"
+#include "cli/cli_devices.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -132,12 +133,18 @@ static int list(const struct cli_gpu *gpu)
     } else {
         cli_json_set(json, "rig", json_true());
     }
+    json_t *video = cli_devices_list(NULL); /* nothing when there is no worker program */
+    if (video != NULL) {
+        cli_json_set(json, "video", video);
+    }
     if (gpu->json) {
         cli_print_json(json);
     } else {
         cli_print("  %-10s %-12s %5s %6s %8s %8s  %s\n", "state", "rate", "heat", "power", "core",
                   "memory", "device");
         cli_gpu_print(json_object_get(json, "devices"));
+        cli_print("video:\n");
+        cli_devices_print(json_object_get(json, "video"));
     }
     json_decref(json);
     return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reelrig transcode: an HLS ladder in a folder, without a rig. */
 #include "cli/cli_transcode.h"
+#include "cli/cli_devices.h"
 #include "cli/cli_fleet.h"
 
 #include <fcntl.h>
@@ -51,8 +52,9 @@ static json_t *rendition_json(const struct rr_transcode_rendition *rendition)
     for (uint32_t i = 0; i < rendition->segment_count; i++) {
         bytes += rendition->segments[i].bytes;
     }
-    return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I}", "name", rendition->info.name, "codecs",
-                     rendition->info.codecs, "width", (int)rendition->info.width, "height",
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I}", "name", rendition->info.name,
+                     "codecs", rendition->info.codecs, "profile", rendition->profile, "device",
+                     rendition->device, "width", (int)rendition->info.width, "height",
                      (int)rendition->info.height, "segments", (json_int_t)rendition->segment_count,
                      "frames", (json_int_t)rendition->frames_out, "bytes", (json_int_t)bytes);
 }
@@ -144,7 +146,8 @@ struct words {
     const char *gop_ms, *crf, *audio_kbps, *workers;
     struct cli_fleet_words rigs;
     struct track_words tracks;
-    bool json, tone_map, resume, dry_run, explain;
+    const char *device, *class, *busy;
+    bool json, tone_map, resume, dry_run, explain, devices;
 };
 
 static bool read_words(struct words *words, size_t *count, int argc, char **argv)
@@ -154,6 +157,9 @@ static bool read_words(struct words *words, size_t *count, int argc, char **argv
                             .crf = "0",
                             .audio_kbps = "128",
                             .workers = "0",
+                            .device = "auto",
+                            .class = "exact",
+                            .busy = "wait",
                             .tracks = {"0", "all", "all", "aac", "stereo", NULL}};
     const struct cli_option options[] = {{"o", &words->folder, NULL},
                                          {"ladder", &words->ladder, NULL},
@@ -176,6 +182,10 @@ static bool read_words(struct words *words, size_t *count, int argc, char **argv
                                          {"audio-codec", &words->tracks.codec, NULL},
                                          {"channels", &words->tracks.channels, NULL},
                                          {"format", &words->tracks.format, NULL},
+                                         {"device", &words->device, NULL},
+                                         {"class", &words->class, NULL},
+                                         {"when-busy", &words->busy, NULL},
+                                         {"devices", NULL, &words->devices},
                                          {"json", NULL, &words->json},
                                          {"resume", NULL, &words->resume},
                                          {"dry-run", NULL, &words->dry_run},
@@ -200,12 +210,14 @@ static enum rr_err read_options(struct rr_transcode_options *job, const struct w
                                          .audio_bps = (uint32_t)audio_kbps * 1000,
                                          .workers = (unsigned)workers,
                                          .preset = words->preset,
-                                         .tone_map = words->tone_map};
+                                         .tone_map = words->tone_map,
+                                         .device = words->device};
     if (!rr_codec_parse(&job->codec, words->codec)) {
         return rr_fail(fault, RR_ERR_USAGE, "codec \"%.32s\": h264, hevc, av1 and vp9 are known",
                        words->codec);
     }
-    enum rr_err err = read_tracks(job, &words->tracks, fault);
+    enum rr_err err = cli_devices_options(job, words->class, words->busy, fault);
+    err = err != RR_OK ? err : read_tracks(job, &words->tracks, fault);
     if (err == RR_OK && words->ladder != NULL) {
         err = rr_ladder_read(&job->ladder, words->ladder, fault);
     }
@@ -271,8 +283,13 @@ int cli_transcode(int argc, char **argv)
     char **kept = NULL;
     size_t count;
     struct sigaction action = {.sa_handler = cancel};
-    if (!read_words(&words, &count, argc, argv) ||
-        (words.folder == NULL && !(words.dry_run && !words.resume)) ||
+    if (!read_words(&words, &count, argc, argv)) {
+        return cli_usage(argv[0]);
+    }
+    if (words.devices) {
+        return cli_devices(words.json);
+    }
+    if ((words.folder == NULL && !(words.dry_run && !words.resume)) ||
         count != (words.resume ? 0 : 1)) {
         return cli_usage(argv[0]);
     }

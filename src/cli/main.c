@@ -40,7 +40,8 @@ const struct cli_verb cli_verbs[] = {
      "FILE]|--shards N] "
      "[--video N] [--audio all|none|1,2] [--subtitles all|none|1,2] "
      "[--audio-codec aac|opus] [--channels stereo|keep] "
-     "[--json]",
+     "[--device auto|cpu|ID,ID] [--class exact|tolerant] [--when-busy wait|cpu] "
+     "[--json] | --devices [--json]",
      "an HLS ladder in a folder, without a rig", cli_transcode},
     {"compare", "A B [--json]", "PSNR and SSIM of video B against A; B may be a ladder's folder",
      cli_compare},

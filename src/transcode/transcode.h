@@ -4,14 +4,13 @@
  * do that, and their answers are distrusted. */
 #ifndef RR_TRANSCODE_H
 #define RR_TRANSCODE_H
+#include "transcode/transcode_devices.h"
 #include "transcode/transcode_facts.h"
 #include "transcode/transcode_ladder.h"
 #include <stdatomic.h>
 
 /* ---- what a job is told
  * -------------------------------------------------------------------------- */
-/* What the pictures are coded in. */
-enum rr_codec { RR_CODEC_H264, RR_CODEC_HEVC, RR_CODEC_AV1, RR_CODEC_VP9 };
 /* "h264", "hevc", "av1", "vp9"; false for other texts. Any thread. */
 bool rr_codec_parse(enum rr_codec *out, const char *text) RR_MUST_USE;
 const char *rr_codec_text(enum rr_codec codec);   /* static */
@@ -45,6 +44,10 @@ struct rr_transcode_options {
                              numbers, slow to fast: 2..12, 10 (AV1), 0..8, 5 (VP9) */
     uint64_t work_max;    /* pixels to decode at most; default: a day of 2160p60 */
     unsigned workers;     /* encoders at a time, 1..256, default one per core */
+    enum rr_transcode_class class;
+    const char *device; /* "auto": the best one in class tolerant, the CPU in class exact; "cpu",
+                           the default; or one device's id. In class exact a device decodes only */
+    enum rr_transcode_policy policy;
     const char *worker_path; /* default: RR_WORKER of the environment, then reelrig-worker beside
                                 this program */
     const char
@@ -111,7 +114,9 @@ struct rr_transcode_rendition {
     uint64_t init_bytes;
     struct rr_transcode_segment *segments; /* owned */
     uint32_t segment_count;
-    uint64_t frames_out; /* pictures; for audio coded frames, for subtitles cues */
+    uint64_t frames_out;           /* pictures; for audio coded frames, for subtitles cues */
+    char profile[RR_NAME_MAX + 1]; /* that made all of it; empty: sound */
+    char device[RR_TRANSCODE_DEVICE_MAX + 1]; /* that encoded it last; "cpu" */
 };
 struct rr_transcode_result {
     struct rr_transcode_facts facts;

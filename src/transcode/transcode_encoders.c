@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The job's encode workers: the largest task first, each GOP of a rung to a fresh encoder. */
+#include "transcode/transcode_device.h"
 #include "transcode/transcode_scheduler.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* The largest task that waits: pixels x pictures; of equal ones the earliest. */
-static bool pick(const struct transcode_scheduler *plan, uint32_t *gop_out, unsigned *rung_out)
+/* The largest task that waits: pixels x pictures; of equal ones the earliest. device: of that maker
+ * only; NULL: of any. */
+static bool pick(const struct transcode_scheduler *plan, const int *device, uint32_t *gop_out,
+                 unsigned *rung_out)
 {
     const struct transcode_job *job = plan->job;
     uint64_t best = 0;
@@ -18,7 +21,10 @@ static bool pick(const struct transcode_scheduler *plan, uint32_t *gop_out, unsi
             for (unsigned i = 0; i < plan->encoder_count; i++) {
                 running |= plan->encoders[i].gop == gop && plan->encoders[i].rung == rung;
             }
-            if (job->gops[gop].frames[rung] >= 0 && !running && cost > best) {
+            bool chained = gop + 1 == plan->next_gop && (plan->chained >> rung & 1) != 0;
+            if (job->gops[gop].frames[rung] >= 0 && !running && !chained && cost > best &&
+                (device == NULL || transcode_device_maker(plan, rung) == *device) &&
+                transcode_device_free(plan, rung)) {
                 best = cost;
                 *gop_out = gop;
                 *rung_out = rung;
@@ -36,12 +42,21 @@ enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
     uint32_t gop = 0;
     unsigned rung = 0;
     enum rr_err err = RR_OK;
-    if (encoder->gop != TRANSCODE_NO_TASK || !pick(plan, &gop, &rung)) {
+    /* A worker stays with its device: to open another takes longer than a small GOP. */
+    if (encoder->gop != TRANSCODE_NO_TASK ||
+        (!(encoder->worker.pid != 0 && pick(plan, &encoder->device, &gop, &rung)) &&
+         !pick(plan, NULL, &gop, &rung))) {
         return RR_OK;
     }
+    int device = transcode_device_maker(plan, rung);
+    if (encoder->worker.pid != 0 && encoder->device != device) {
+        transcode_worker_stop(&encoder->worker);
+    }
     if (encoder->worker.pid == 0) {
-        err = transcode_worker_start(&encoder->worker, job->program,
-                                     transcode_codec_threads(&job->plan), fault);
+        err = transcode_device_encoder(plan, encoder, device, fault);
+        if (err != RR_OK && device >= 0) {
+            return transcode_device_encoder_failed(plan, encoder, err, fault);
+        }
     }
     if (err == RR_OK && encoder->out_fd < 0) {
         err = transcode_memfd(&encoder->out_fd, "reelrig-packets", fault);
@@ -59,7 +74,7 @@ enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
                                 transcode_patience(&job->plan, facts->count), fault);
 }
 
-static void release(struct transcode_scheduler *plan, uint32_t gop, unsigned rung)
+void transcode_encoder_release(struct transcode_scheduler *plan, uint32_t gop, unsigned rung)
 {
     struct transcode_job_gop *entry = &plan->job->gops[gop];
     bool empty = true;
@@ -74,24 +89,36 @@ static void release(struct transcode_scheduler *plan, uint32_t gop, unsigned run
     }
 }
 
-static enum rr_err keep_coded(struct transcode_scheduler *plan, struct transcode_encoder *encoder,
-                              struct rr_fault *fault)
+/* Another card of the same profile may write other parameter sets. */
+static bool differs(const struct transcode_job *job, unsigned rung,
+                    const struct transcode_packets *packets)
+{
+    return job->devices != NULL && job->devices->maker[rung] >= 0 &&
+           job->extradata[rung].len != 0 &&
+           !rr_slice_equal(rr_slice_of(packets->extradata, packets->extradata_bytes),
+                           rr_buf_slice(&job->extradata[rung]));
+}
+
+enum rr_err transcode_encoder_keep(struct transcode_scheduler *plan, struct rr_slice answer,
+                                   uint32_t gop, unsigned rung, int fd, struct rr_fault *fault)
 {
     struct transcode_job *job = plan->job;
-    struct transcode_coded *coded = &job->gops[encoder->gop].coded[encoder->rung];
-    struct transcode_gop_facts *facts = &job->gops[encoder->gop].facts;
+    struct transcode_coded *coded = &job->gops[gop].coded[rung];
+    struct transcode_gop_facts *facts = &job->gops[gop].facts;
     struct transcode_packets *packets = plan->packets;
     struct transcode_coder coder = {0};
     struct rr_buf body = {0};
     char name[64];
-    if (!transcode_decode_message(transcode_worker_body(&encoder->worker), packets, packets)) {
+    if (!transcode_decode_message(answer, packets, packets)) {
         return rr_fail(fault, RR_ERR_DAMAGED, "the encoder's answer does not follow its form");
     }
-    transcode_encode_task(plan->task, &job->plan, encoder->rung, facts->pts, facts->count);
+    transcode_encode_task(plan->task, &job->plan, rung, facts->pts, facts->count);
     enum rr_err err = transcode_check_packets(packets, plan->task, fault);
-    err = err != RR_OK ? err
-                       : transcode_job_extradata(job, encoder->rung, encoder->gop, packets, fault);
-    err = err != RR_OK ? err : transcode_es_digest(coded, packets, encoder->out_fd, 0, fault);
+    if (err == RR_OK && differs(job, rung, packets)) {
+        return transcode_device_differs(plan, rung, fault);
+    }
+    err = err != RR_OK ? err : transcode_job_extradata(job, rung, gop, packets, fault);
+    err = err != RR_OK ? err : transcode_es_digest(coded, packets, fd, 0, fault);
     if (err != RR_OK) {
         return err;
     }
@@ -99,14 +126,14 @@ static enum rr_err keep_coded(struct transcode_scheduler *plan, struct transcode
     transcode_code_packets(&coder, packets);
     rr_buf_append(&body, coded->digest.bytes, sizeof coded->digest.bytes);
     rr_write_u64(&body, coded->bytes);
-    snprintf(name, sizeof name, TRANSCODE_CODED_RECORD, encoder->rung, (unsigned)encoder->gop);
-    err = transcode_journal_put(job->options.job_folder, name, rr_buf_slice(&body), encoder->out_fd,
+    snprintf(name, sizeof name, TRANSCODE_CODED_RECORD, rung, (unsigned)gop);
+    err = transcode_journal_put(job->options.job_folder, name, rr_buf_slice(&body), fd,
                                 packets->bytes, &coded->payload_offset, fault);
     rr_buf_clear(&body);
     if (err == RR_OK) {
         coded->done = true;
-        transcode_job_reorder(job, encoder->gop, packets);
-        job->frames_done[encoder->rung] += packets->count;
+        transcode_job_reorder(job, gop, packets);
+        job->frames_done[rung] += packets->count;
     }
     return err;
 }
@@ -117,6 +144,9 @@ enum rr_err transcode_encoder_failed(struct transcode_scheduler *plan,
 {
     uint32_t gop = encoder->gop;
     unsigned rung = encoder->rung;
+    if (encoder->device >= 0) {
+        return transcode_device_encoder_failed(plan, encoder, err, fault);
+    }
     encoder->gop = TRANSCODE_NO_TASK;
     transcode_worker_stop(&encoder->worker);
     if (transcode_again(err, &encoder->worker, &plan->job->gops[gop].coded[rung].deaths)) {
@@ -132,20 +162,28 @@ enum rr_err transcode_encoder_failed(struct transcode_scheduler *plan,
 enum rr_err transcode_encoder_serve(struct transcode_scheduler *plan,
                                     struct transcode_encoder *encoder, struct rr_fault *fault)
 {
+    const struct transcode_job *job = plan->job;
     uint8_t kind = 0;
     enum rr_err err = transcode_worker_take(&encoder->worker, &kind, fault);
     if (err == RR_OK && (kind != TRANSCODE_PACKETS || encoder->gop == TRANSCODE_NO_TASK)) {
         err = rr_fail(fault, RR_ERR_DAMAGED, "the encoder answered with message %u", kind);
     }
     if (err == RR_OK) {
-        err = keep_coded(plan, encoder, fault);
+        uint32_t gop = encoder->gop;
+        err = transcode_encoder_keep(plan, transcode_worker_body(&encoder->worker), gop,
+                                     encoder->rung, encoder->out_fd, fault);
+        if (err == RR_OK && !job->gops[gop].coded[encoder->rung].done) {
+            encoder->gop = TRANSCODE_NO_TASK; /* is made again */
+            return RR_OK;
+        }
     }
     if (err != RR_OK) {
         return encoder->gop == TRANSCODE_NO_TASK
                    ? err
                    : transcode_encoder_failed(plan, encoder, err, fault);
     }
-    release(plan, encoder->gop, encoder->rung);
+    transcode_device_well(plan, encoder->device);
+    transcode_encoder_release(plan, encoder->gop, encoder->rung);
     encoder->gop = TRANSCODE_NO_TASK;
     return RR_OK;
 }

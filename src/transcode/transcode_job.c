@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The job's one thread: a source worker that runs ahead by a few GOPs, encode workers that take the
  * largest task first, one worker for the sound, and a journal of what is done. */
+#include "transcode/transcode_device.h"
 #include "transcode/transcode_scheduler.h"
 #include <errno.h>
 #include <poll.h>
@@ -195,6 +196,12 @@ static enum rr_err start_all(struct transcode_scheduler *plan, struct rr_fault *
 {
     struct transcode_job *job = plan->job;
     enum rr_err err = RR_OK;
+    if (job->plan.video_stream >= 0) {
+        err = transcode_devices_settle(job, fault);
+        if (err != RR_OK) {
+            return err;
+        }
+    }
     transcode_job_load(job, plan->packets);
     if (job->plan.video_stream >= 0 &&
         !(job->source_done && transcode_job_missing(job) == job->gop_count)) {
@@ -262,6 +269,7 @@ enum rr_err transcode_job_encode(struct transcode_job *job, struct rr_fault *fau
     }
     for (unsigned i = 0; i < plan.encoder_count; i++) {
         plan.encoders[i].gop = TRANSCODE_NO_TASK;
+        plan.encoders[i].device = TRANSCODE_CPU;
         plan.encoders[i].out_fd = plan.encoders[i].worker.socket = -1;
     }
     if (job->plan.video_stream >= 0) {

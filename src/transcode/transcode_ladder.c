@@ -358,6 +358,7 @@ enum rr_err transcode_plan_make(struct transcode_plan *out, const struct transco
     struct transcode_plan plan = {.video_stream = facts->video_stream,
                                   .gop_ms = options->gop_ms,
                                   .codec = (uint8_t)options->codec,
+                                  .tolerant = options->class == RR_TRANSCODE_TOLERANT,
                                   .audio_bps = options->audio_bps};
     snprintf(plan.preset, sizeof plan.preset, "%s", options->preset);
     enum rr_err err = transcode_tracks_fit(&plan, facts, options, fault);

@@ -60,7 +60,7 @@ struct transcode_plan {
     uint32_t timescale, ticks; /* output ticks per source tick */
     uint32_t fps_num, fps_den;
     struct transcode_tone tone;
-    uint8_t codec; /* enum rr_codec */
+    uint8_t codec, tolerant; /* enum rr_codec; class: devices may scale and encode */
     char preset[16];
     uint32_t audio_bps;  /* of one or two channels */
     uint8_t audio_codec; /* enum rr_audio_codec */

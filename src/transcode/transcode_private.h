@@ -192,7 +192,8 @@ struct transcode_job {
     uint32_t resumed;
     /* A part of a job: pictures of these cells alone, begun at that packet; end_cell 0: all. */
     uint32_t first_cell, end_cell, first_packet;
-    uint32_t bad_from; /* as the source's end told it */
+    uint32_t bad_from;                 /* as the source's end told it */
+    struct transcode_devices *devices; /* owned; NULL: the CPU does all */
 };
 /* Options, program, probe and plan; transcode_job_clear after it, also when it failed. */
 enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,

@@ -131,6 +131,7 @@ void transcode_code_hello(struct transcode_coder *coder, struct transcode_hello 
     code_u8(coder, &m->namespaces, 1);
     code_u8(coder, &m->landlock_abi, UINT8_MAX);
     code_u8(coder, &m->seccomp, 1);
+    code_u8(coder, &m->unlocked, 1);
 }
 
 void transcode_code_failed(struct transcode_coder *coder, struct transcode_failed *m)
@@ -270,6 +271,7 @@ void transcode_code_plan(struct transcode_coder *coder, struct transcode_plan *m
     code_u32(coder, &m->fps_num, INT32_MAX);
     code_u32(coder, &m->fps_den, INT32_MAX);
     code_u8(coder, &m->codec, RR_CODEC_VP9);
+    code_u8(coder, &m->tolerant, 1);
     code_u8(coder, &m->tone.transfer, 18);
     code_u8(coder, &m->tone.primaries, UINT8_MAX);
     code_u8(coder, &m->tone.matrix, UINT8_MAX);
@@ -311,6 +313,7 @@ void transcode_code_source(struct transcode_coder *coder, struct transcode_sourc
 void transcode_code_grant(struct transcode_coder *coder, struct transcode_grant *m)
 {
     code_u8(coder, &m->rungs, UINT8_MAX);
+    code_u8(coder, &m->coded, UINT8_MAX);
 }
 
 void transcode_code_gop(struct transcode_coder *coder, struct transcode_gop *m)
@@ -321,6 +324,7 @@ void transcode_code_gop(struct transcode_coder *coder, struct transcode_gop *m)
     code_bytes(coder, m->digest.bytes, sizeof m->digest.bytes);
     code_u32(coder, &m->concealed, TRANSCODE_FRAMES_MAX);
     code_u8(coder, &m->unclean, 1);
+    code_u8(coder, &m->coded, UINT8_MAX);
     code_u32(coder, &m->count, TRANSCODE_FRAMES_MAX);
     for (uint32_t i = 0; i < m->count; i++) {
         code_time(coder, &m->pts[i]);
@@ -476,6 +480,38 @@ void transcode_code_file_made(struct transcode_coder *coder, struct transcode_fi
         code_u64(coder, &m->extents[i].at, UINT64_C(1) << 48);
         code_u64(coder, &m->extents[i].bytes, UINT64_C(1) << 40);
     }
+}
+
+void transcode_code_device_names(struct transcode_coder *coder, struct transcode_device_names *m)
+{
+    code_u8(coder, &m->count, RR_TRANSCODE_DEVICES_MAX);
+    for (unsigned i = 0; i < m->count; i++) {
+        code_text(coder, m->names[i], sizeof m->names[i]);
+    }
+}
+
+void transcode_code_device_ask(struct transcode_coder *coder, struct transcode_device_ask *m)
+{
+    code_text(coder, m->name, sizeof m->name);
+}
+
+void transcode_code_device_facts(struct transcode_coder *coder, struct rr_transcode_device *m)
+{
+    code_text(coder, m->id, sizeof m->id);
+    code_text(coder, m->name, sizeof m->name);
+    code_u8(coder, &m->decodes, 15);
+    code_u8(coder, &m->decodes_10, 15);
+    code_u8(coder, &m->encodes, 15);
+    code_u8(coder, &m->encodes_10, 15);
+    code_bool(coder, &m->scales);
+    code_u16(coder, &m->sessions);
+    code_text(coder, m->why_not, sizeof m->why_not);
+}
+
+void transcode_code_use(struct transcode_coder *coder, struct transcode_use *m)
+{
+    code_text(coder, m->device, sizeof m->device);
+    code_u8(coder, &m->exact, 1);
 }
 
 /* ---- transport

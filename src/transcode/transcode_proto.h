@@ -5,7 +5,7 @@
 #ifndef RR_TRANSCODE_PROTO_H
 #define RR_TRANSCODE_PROTO_H
 #include "transcode/transcode_plan.h"
-
+#include "transcode/transcode_proto_device.h"
 #define TRANSCODE_PROTO_VERSION  3
 #define TRANSCODE_MESSAGE_MAX    65536
 #define TRANSCODE_FRAMES_MAX     2048 /* of one GOP: its table of packets must fit a message */
@@ -56,7 +56,7 @@ struct transcode_coder {
 
 struct transcode_hello {
     uint16_t version;
-    uint8_t namespaces, landlock_abi, seccomp; /* 0: the kernel refused */
+    uint8_t namespaces, landlock_abi, seccomp, unlocked; /* 0: refused; asked not to lock itself */
 };
 struct transcode_failed {
     enum rr_err code;
@@ -76,6 +76,8 @@ struct transcode_source {
  */
 struct transcode_grant {
     uint8_t rungs;
+    uint8_t
+        coded; /* of these, rungs to encode on the worker's device: packets instead of pictures */
 };
 struct transcode_gop {
     uint32_t cell; /* place on the grid of gop_ms; the leaf's GOP number */
@@ -83,6 +85,7 @@ struct transcode_gop {
     struct rr_hash32 digest;
     uint32_t concealed;
     uint8_t unclean; /* damage was met: no later GOP may start but at packet 0 */
+    uint8_t coded;   /* rungs whose packets follow, a message each, lowest bit first */
     uint32_t count;
     int64_t pts[TRANSCODE_FRAMES_MAX]; /* source time base, rising */
     int64_t end;                       /* where the last picture ends */
@@ -228,8 +231,7 @@ void transcode_code_scanned(struct transcode_coder *coder, struct transcode_scan
         rr_reader_done(&coder_.in);                                                                \
     })
 
-/* Sends one message with up to TRANSCODE_FDS_MAX descriptors (borrowed); false with errno set.
- * Blocks. */
+/* Sends one message with up to TRANSCODE_FDS_MAX borrowed descriptors; false: errno. Blocks. */
 bool transcode_send(int socket, struct rr_slice message, const int *fds,
                     size_t fd_count) RR_MUST_USE;
 /* Receives one message into out (cleared first) and its descriptors, close-on-exec, owned by the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "transcode/transcode_private.h"
+#include "transcode/transcode_device.h"
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,6 +91,7 @@ void transcode_job_clear(struct transcode_job *job)
         rr_buf_clear(&job->texts[track].cues);
     }
     rr_free(job->gops);
+    rr_free(job->devices);
     if (job->source_fd >= 0) {
         close(job->source_fd);
     }
@@ -141,7 +142,11 @@ enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
               ? err
               : transcode_journal_open(&job->lock_fd, job->options.job_folder, &job->key, fault);
     err = err != RR_OK ? err : transcode_keep_note(&job->options, fault);
+    err = err != RR_OK ? err : transcode_devices_choose(job, fault);
     err = err != RR_OK ? err : transcode_finish(job, out, fault);
+    for (unsigned rung = 0; err == RR_OK && rung < job->plan.rung_count; rung++) {
+        transcode_device_told(job, rung, &out->renditions[rung]);
+    }
     transcode_job_clear(job);
     rr_free(job);
     return err;

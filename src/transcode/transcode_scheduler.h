@@ -16,6 +16,7 @@ struct transcode_encoder {
     int out_fd;
     uint32_t gop; /* TRANSCODE_NO_TASK: idle */
     unsigned rung;
+    int device; /* that the worker was started for; TRANSCODE_CPU */
 };
 struct transcode_scheduler {
     struct transcode_job *job;
@@ -27,7 +28,9 @@ struct transcode_scheduler {
     int granted_fds[RR_RUNGS_MAX];
     bool source_on, sound_on;
     uint8_t source_deaths, sound_deaths; /* since it last gave something */
-    unsigned sound_rung; /* the track that the sound worker makes, as TRANSCODE_AUDIO_RUNG says */
+    unsigned sound_rung;   /* the track that the sound worker makes, as TRANSCODE_AUDIO_RUNG says */
+    uint8_t granted_coded; /* rungs that the source was asked to encode on its device */
+    uint8_t chained;       /* rungs of the GOP before next_gop whose packets are still to be told */
     int sound_fds[2];
     struct transcode_encoder *encoders;
     unsigned encoder_count;
@@ -55,11 +58,51 @@ enum rr_err transcode_source_serve(struct transcode_scheduler *plan,
 enum rr_err transcode_source_failed(struct transcode_scheduler *plan, enum rr_err err,
                                     struct rr_fault *fault) RR_MUST_USE;
 
+/* Ends its worker and takes back what it was granted. */
+void transcode_source_stop(struct transcode_scheduler *plan);
+
+/* ---- devices (transcode_device_job.c) ---- */
+/* Who made this rendition; records of makers, before transcode_job_load. */
+enum rr_err transcode_devices_settle(struct transcode_job *job, struct rr_fault *fault) RR_MUST_USE;
+int transcode_device_maker(const struct transcode_scheduler *plan, unsigned rung);
+/* Whether the rendition's maker may be given a GOP now. */
+bool transcode_device_free(const struct transcode_scheduler *plan, unsigned rung);
+unsigned transcode_device_busy(const struct transcode_scheduler *plan, int device);
+/* Starts the worker of an encoder; of the source, on the CPU when its device does not open. */
+enum rr_err transcode_device_encoder(struct transcode_scheduler *plan,
+                                     struct transcode_encoder *encoder, int device,
+                                     struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_device_source(struct transcode_scheduler *plan,
+                                    struct rr_fault *fault) RR_MUST_USE;
+/* Rungs of `wanted` that the source's device encodes itself. */
+uint8_t transcode_device_chain(const struct transcode_scheduler *plan, uint8_t wanted);
+enum rr_err transcode_device_chained(struct transcode_scheduler *plan, uint8_t asked, uint8_t coded,
+                                     struct rr_fault *fault) RR_MUST_USE;
+/* A GOP came out well; an encoder failed, died or found no session; two failures in a row and the
+ * device is given up; another card's parameter sets are not those of the GOPs before. */
+void transcode_device_well(struct transcode_scheduler *plan, int device);
+enum rr_err transcode_device_encoder_failed(struct transcode_scheduler *plan,
+                                            struct transcode_encoder *encoder, enum rr_err err,
+                                            struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_device_strike(struct transcode_scheduler *plan, int device,
+                                    struct rr_fault *fault) RR_MUST_USE;
+enum rr_err transcode_device_differs(struct transcode_scheduler *plan, unsigned rung,
+                                     struct rr_fault *fault) RR_MUST_USE;
+/* True: it ran on a device, and is to be started again, on the CPU where that is better. */
+bool transcode_device_source_failed(struct transcode_scheduler *plan, enum rr_err err,
+                                    struct rr_fault *fault) RR_MUST_USE;
+
 /* ---- encoders (transcode_encoders.c); as those of the source ---- */
 /* Gives an idle encoder the largest task that waits. */
 enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
                                    struct transcode_encoder *encoder,
                                    struct rr_fault *fault) RR_MUST_USE;
+/* Checks and journals a GOP of a rung: `body` of a PACKETS message, payload in fd. */
+enum rr_err transcode_encoder_keep(struct transcode_scheduler *plan, struct rr_slice body,
+                                   uint32_t gop, unsigned rung, int fd,
+                                   struct rr_fault *fault) RR_MUST_USE;
+/* Its pictures' memory goes back. */
+void transcode_encoder_release(struct transcode_scheduler *plan, uint32_t gop, unsigned rung);
 enum rr_err transcode_encoder_serve(struct transcode_scheduler *plan,
                                     struct transcode_encoder *encoder,
                                     struct rr_fault *fault) RR_MUST_USE;

@@ -57,7 +57,8 @@ enum rr_err transcode_source_start(struct transcode_scheduler *plan, uint32_t fr
     ask->end_cell = job->end_cell;
     plan->next_gop = from;
     plan->granted = TRANSCODE_NO_TASK;
-    enum rr_err err = transcode_worker_start(&plan->source, job->program, false, fault);
+    plan->granted_coded = plan->chained = 0;
+    enum rr_err err = transcode_device_source(plan, fault);
     if (err == RR_OK) {
         transcode_encode_message(&message, TRANSCODE_SOURCE, source, ask);
         err = transcode_worker_ask(&plan->source, &message, &job->source_fd, 1,
@@ -77,7 +78,8 @@ enum rr_err transcode_source_grant(struct transcode_scheduler *plan, struct rr_f
     int fds[RR_RUNGS_MAX];
     size_t count = 0;
     uint32_t gop = plan->next_gop;
-    if (!plan->source_on || plan->granted != TRANSCODE_NO_TASK || plan->held >= plan->window) {
+    if (!plan->source_on || plan->granted != TRANSCODE_NO_TASK || plan->held >= plan->window ||
+        plan->chained != 0) {
         return RR_OK;
     }
     transcode_job_room(job, gop);
@@ -95,7 +97,9 @@ enum rr_err transcode_source_grant(struct transcode_scheduler *plan, struct rr_f
         grant.rungs |= (uint8_t)(1u << rung);
         fds[count++] = plan->granted_fds[rung];
     }
+    grant.coded = transcode_device_chain(plan, grant.rungs);
     plan->granted = gop;
+    plan->granted_coded = grant.coded;
     transcode_encode_message(&message, TRANSCODE_GRANT, grant, &grant);
     uint32_t frames = TRANSCODE_FRAMES_MAX / 4;
     return transcode_worker_ask(&plan->source, &message, fds, count,
@@ -178,10 +182,13 @@ static enum rr_err take_gop(struct transcode_scheduler *plan, struct rr_fault *f
             }
         }
     }
+    uint8_t asked = plan->granted_coded;
     plan->granted = TRANSCODE_NO_TASK;
+    plan->granted_coded = 0;
+    plan->chained = plan->told->coded & asked;
     plan->next_gop++;
     plan->source_deaths = 0;
-    return err;
+    return err != RR_OK ? err : transcode_device_chained(plan, asked, plan->chained, fault);
 }
 
 static enum rr_err take_end(struct transcode_scheduler *plan, struct rr_fault *fault)
@@ -190,7 +197,7 @@ static enum rr_err take_end(struct transcode_scheduler *plan, struct rr_fault *f
     struct transcode_end end;
     struct rr_buf body = {0};
     if (!transcode_decode_message(transcode_worker_body(&plan->source), end, &end) ||
-        plan->next_gop < job->gop_count) {
+        plan->chained != 0 || plan->next_gop < job->gop_count) {
         return rr_fail(fault, RR_ERR_DAMAGED, "the source ended at GOP %u of %u",
                        (unsigned)plan->next_gop, (unsigned)job->gop_count);
     }
@@ -215,6 +222,25 @@ static enum rr_err take_end(struct transcode_scheduler *plan, struct rr_fault *f
     return err;
 }
 
+/* Packets that the source's device made of the GOP before, in place of its pictures. */
+static enum rr_err take_packets(struct transcode_scheduler *plan, struct rr_fault *fault)
+{
+    struct transcode_job *job = plan->job;
+    if (plan->chained == 0) {
+        return rr_fail(fault, RR_ERR_DAMAGED, "the source worker told packets that nobody awaits");
+    }
+    unsigned rung = (unsigned)__builtin_ctz(plan->chained);
+    uint32_t gop = plan->next_gop - 1;
+    enum rr_err err = transcode_encoder_keep(plan, transcode_worker_body(&plan->source), gop, rung,
+                                             job->gops[gop].frames[rung], fault);
+    if (err == RR_OK && job->gops[gop].coded[rung].done) {
+        plan->chained &= (uint8_t)(plan->chained - 1);
+        transcode_device_well(plan, transcode_device_maker(plan, rung));
+        transcode_encoder_release(plan, gop, rung);
+    }
+    return err;
+}
+
 enum rr_err transcode_source_serve(struct transcode_scheduler *plan, struct rr_fault *fault)
 {
     uint8_t kind = 0;
@@ -225,6 +251,8 @@ enum rr_err transcode_source_serve(struct transcode_scheduler *plan, struct rr_f
     switch (kind) {
     case TRANSCODE_GOP:
         return take_gop(plan, fault);
+    case TRANSCODE_PACKETS:
+        return take_packets(plan, fault);
     case TRANSCODE_END:
         return take_end(plan, fault);
     default:
@@ -232,18 +260,32 @@ enum rr_err transcode_source_serve(struct transcode_scheduler *plan, struct rr_f
     }
 }
 
-enum rr_err transcode_source_failed(struct transcode_scheduler *plan, enum rr_err err,
-                                    struct rr_fault *fault)
+void transcode_source_stop(struct transcode_scheduler *plan)
 {
-    uint32_t from = plan->next_gop;
     transcode_worker_stop(&plan->source);
     plan->source_on = false;
     for (unsigned rung = 0; rung < RR_RUNGS_MAX && plan->granted != TRANSCODE_NO_TASK; rung++) {
         if (plan->granted_fds[rung] >= 0) {
             close(plan->granted_fds[rung]);
+            plan->granted_fds[rung] = -1;
         }
     }
     plan->granted = TRANSCODE_NO_TASK;
+    for (; plan->chained != 0; plan->chained &= (uint8_t)(plan->chained - 1)) {
+        /* half a stream, and no pictures */
+        transcode_encoder_release(plan, plan->next_gop - 1, (unsigned)__builtin_ctz(plan->chained));
+    }
+    plan->granted_coded = 0;
+}
+
+enum rr_err transcode_source_failed(struct transcode_scheduler *plan, enum rr_err err,
+                                    struct rr_fault *fault)
+{
+    uint32_t from = plan->next_gop;
+    transcode_source_stop(plan);
+    if (transcode_device_source_failed(plan, err, fault)) {
+        return transcode_source_start(plan, transcode_job_missing(plan->job), fault);
+    }
     if (transcode_again(err, &plan->source, &plan->source_deaths)) {
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
         return transcode_source_start(plan, from, fault);

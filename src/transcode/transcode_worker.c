@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Starting, asking and ending worker processes. All calls for one worker come from the thread that
  * started it: the kernel ends a worker when that thread ends. */
-#include "transcode/transcode_private.h"
+#include "transcode/transcode_device.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +24,7 @@
 #define STACK_BYTES   65536
 #define START_SECONDS 30
 #define WORKER_NAME   "reelrig-worker"
+#define DEVICE_SUFFIX "-device"
 
 enum rr_err transcode_worker_find(char out[static RR_PATH_BYTES],
                                   const struct rr_transcode_options *options,
@@ -55,7 +56,7 @@ enum rr_err transcode_worker_find(char out[static RR_PATH_BYTES],
 struct start {
     const char *program;
     int socket;
-    bool namespaces, threads;
+    bool namespaces, threads, unlocked;
     const sigset_t *mask;
     char *const *environment;
 };
@@ -65,7 +66,8 @@ static int child(void *ctx)
 {
     const struct start *start = ctx;
     char name[] = WORKER_NAME, address[] = ADDRESS_BYTES;
-    char locks[] = {start->namespaces ? '1' : '0', start->threads ? 't' : '-', 0};
+    char locks[] = {start->namespaces ? '1' : '0', start->threads ? 't' : '-',
+                    start->unlocked ? 'u' : '-', 0};
     char *const arguments[] = {name, locks, address, NULL};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -83,17 +85,30 @@ static int child(void *ctx)
     _exit(127);
 }
 
-static pid_t launch(const char *program, int socket, bool threads, bool *namespaces)
+/* RR_DEVICE_UNLOCKED=1: workers of devices run without a lock, to measure where the kernel has no
+ * Landlock, on clips of one's own. */
+static bool unlocked(void)
+{
+    const char *value = getenv("RR_DEVICE_UNLOCKED");
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
+/* What a device's worker needs to find its driver comes behind what all may see. */
+static const char *const kept[] = {"ASAN_OPTIONS",      "UBSAN_OPTIONS",
+                                   "LD_LIBRARY_PATH",   "CUDA_VISIBLE_DEVICES",
+                                   "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH"};
+#define KEPT_BY_ALL 2
+
+static pid_t launch(const char *program, int socket, bool threads, bool device, bool *namespaces)
 {
     sigset_t all, before;
-    char *environment[3] = {NULL};
-    char options[2][256];
+    char *environment[RR_COUNT(kept) + 1] = {NULL};
+    char options[RR_COUNT(kept)][512];
     size_t used = 0;
-    static const char *const kept[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS"};
-    for (size_t i = 0; i < RR_COUNT(kept); i++) {
+    for (size_t i = 0; i < (device ? RR_COUNT(kept) : KEPT_BY_ALL); i++) {
         const char *value = getenv(kept[i]);
-        if (value != NULL &&
-            snprintf(options[used], sizeof options[0], "%s=%s", kept[i], value) < 256) {
+        if (value != NULL && snprintf(options[used], sizeof options[0], "%s=%s", kept[i], value) <
+                                 (int)sizeof options[0]) {
             environment[used] = options[used];
             used++;
         }
@@ -107,6 +122,7 @@ static pid_t launch(const char *program, int socket, bool threads, bool *namespa
                           .socket = socket,
                           .namespaces = true,
                           .threads = threads,
+                          .unlocked = device && unlocked(),
                           .mask = &before,
                           .environment = environment};
     sigfillset(&all);
@@ -135,6 +151,11 @@ static enum rr_err check_hello(const struct transcode_hello *hello, struct rr_fa
                        "the worker program speaks version %u, this one %u; install both together",
                        hello->version, TRANSCODE_PROTO_VERSION);
     }
+    if (hello->unlocked != 0) {
+        rr_log(RR_LOG_WARN, "transcode",
+               "RR_DEVICE_UNLOCKED: a device's worker runs without a lock");
+        return RR_OK;
+    }
     if (hello->seccomp == 0) {
         return rr_fail(
             fault, RR_ERR_STATE,
@@ -151,7 +172,7 @@ static enum rr_err check_hello(const struct transcode_hello *hello, struct rr_fa
 }
 
 static enum rr_err start_once(struct transcode_worker *worker, const char *program, bool threads,
-                              struct rr_fault *fault)
+                              bool device, struct rr_fault *fault)
 {
     int pair[2];
     bool namespaces = false;
@@ -161,7 +182,7 @@ static enum rr_err start_once(struct transcode_worker *worker, const char *progr
         return rr_fail_errno(fault, "no socket for a worker");
     }
     worker->socket = pair[0];
-    worker->pid = launch(program, pair[1], threads, &namespaces);
+    worker->pid = launch(program, pair[1], threads, device, &namespaces);
     close(pair[1]);
     if (worker->pid < 0) {
         worker->pid = 0;
@@ -178,6 +199,10 @@ static enum rr_err start_once(struct transcode_worker *worker, const char *progr
     }
     if (err == RR_OK) {
         err = check_hello(&hello, fault);
+    }
+    if (err == RR_OK && device && hello.landlock_abi == 0 && hello.unlocked == 0) {
+        err = rr_fail(fault, RR_ERR_UNSUPPORTED,
+                      "the kernel has no Landlock, which fences the files of a device's worker");
     } else if (err == RR_ERR_UNREACHABLE) {
         int ended = worker->ended;
         err = rr_fail(fault, RR_ERR_STATE, "the worker %.200s ended before it was ready", program);
@@ -195,12 +220,23 @@ enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *
 {
     enum rr_err err = RR_OK;
     for (unsigned i = 0; i < TRANSCODE_DEATHS_MAX; i++) {
-        err = start_once(worker, program, threads, fault);
+        err = start_once(worker, program, threads, false, fault);
         if (err != RR_ERR_STATE || !WIFSIGNALED(worker->ended)) {
             break; /* it runs, or a next one would end the same way */
         }
     }
     return err;
+}
+
+enum rr_err transcode_worker_start_device(struct transcode_worker *worker, const char *program,
+                                          struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    enum rr_err err = rr_path(path, fault, "%s" DEVICE_SUFFIX, program);
+    if (err == RR_OK && access(path, X_OK) != 0) {
+        return rr_fail(fault, RR_ERR_STATE, "no worker program for devices at %.200s", path);
+    }
+    return err != RR_OK ? err : start_once(worker, path, true, true, fault);
 }
 
 void transcode_worker_stop(struct transcode_worker *worker)

@@ -33,6 +33,8 @@ struct floor {
     uint64_t frames, bytes;
 };
 
+const struct worker_profile worker_profile; /* no device */
+
 static double cpu_seconds(void)
 {
     struct timespec now;

@@ -16,6 +16,7 @@ struct worker {
     size_t fd_count; /* owned; closed when the next message comes */
     struct worker_mux *mux;
     struct worker_file *file;
+    struct worker_device *device; /* NULL: the CPU */
 };
 /* Receives the next message; false at the end of the socket. */
 bool worker_receive(struct worker *worker);
@@ -36,6 +37,38 @@ void worker_lock_down(struct transcode_hello *hello, uint64_t address_bytes, boo
 /* Tries what must be killed: "open", "socket", "fork", "exec", "kill"; returns 1 if it came
  * through. */
 int worker_self_test(const char *what);
+
+/* What reelrig-worker-device does in another way; all but the first two are NULL in the plain
+ * worker, and none but the first four is called without worker->device. */
+struct worker_profile {
+    void (*lock_down)(struct transcode_hello *hello, uint64_t address_bytes, bool threads);
+    int (*self_test)(const char *what);
+    void (*warm)(void);
+    enum rr_err (*task)(struct worker *worker, struct rr_fault *fault);
+    enum rr_err (*decoder)(struct worker_device *device, AVCodecContext **out,
+                           const AVStream *stream, struct rr_fault *fault);
+    /* Whether it scales; then, per GOP: the rungs that it will encode, each picture (the first may
+     * drop rungs of `coded` that found no session), its raw rungs, the end of each coded rung. */
+    bool (*scales)(const struct worker_device *device, const struct transcode_plan *plan);
+    uint8_t (*gop_begin)(struct worker_device *device, const struct transcode_plan *plan,
+                         uint8_t wanted);
+    enum rr_err (*picture)(struct worker_device *device, const struct transcode_plan *plan,
+                           uint8_t *coded, bool first, AVFrame *frame, int64_t pts,
+                           struct rr_fault *fault);
+    enum rr_err (*store)(struct worker_device *device, const struct transcode_plan *plan,
+                         uint8_t *const out[RR_RUNGS_MAX], struct rr_fault *fault);
+    enum rr_err (*gop_end)(struct worker_device *device, unsigned rung, int fd,
+                           struct transcode_packets *answer, struct rr_fault *fault);
+    /* Else: the decoded picture into plain memory, for the CPU to scale. */
+    enum rr_err (*plain)(struct worker_device *device, AVFrame *frame, struct rr_fault *fault);
+    enum rr_err (*encode)(struct worker_device *device, const struct transcode_encode *ask,
+                          const int fds[2], struct transcode_packets *answer,
+                          struct rr_fault *fault);
+};
+extern const struct worker_profile worker_profile;
+/* The wider lock of a device's worker. */
+void worker_device_lock_down(struct transcode_hello *hello, uint64_t address_bytes, bool threads);
+int worker_device_self_test(const char *what);
 
 /* ---- input ---- */
 /* A stream's place on the file's clock, which may be set anew on the way. */

@@ -362,7 +362,9 @@ enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault)
     } else if (ask->count == 0) {
         err = encode_live(answer, ask, worker, fault);
     } else {
-        err = encode(answer, ask, worker->fds, fault);
+        err = worker->device != NULL
+                  ? worker_profile.encode(worker->device, ask, worker->fds, answer, fault)
+                  : encode(answer, ask, worker->fds, fault);
     }
     if (err == RR_OK) {
         transcode_encode_message(&message, TRANSCODE_PACKETS, packets, answer);

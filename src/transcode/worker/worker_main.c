@@ -61,7 +61,10 @@ static enum rr_err serve_one(struct worker *worker, struct rr_fault *fault)
     case TRANSCODE_SEGMENT:
         return worker_segment(worker, fault);
     default:
-        return rr_fail(fault, RR_ERR_USAGE, "message kind %u is not a task", worker_kind(worker));
+        return worker_profile.task != NULL
+                   ? worker_profile.task(worker, fault)
+                   : rr_fail(fault, RR_ERR_USAGE, "message kind %u is not a task",
+                             worker_kind(worker));
     }
 }
 
@@ -95,6 +98,9 @@ static void warm_up(void)
     avcodec_find_encoder(AV_CODEC_ID_AAC);
     avcodec_find_encoder_by_name("libopus");
     av_guess_format("mp4", NULL, NULL);
+    if (worker_profile.warm != NULL) {
+        worker_profile.warm();
+    }
 }
 
 int main(int argc, char **argv)
@@ -111,11 +117,16 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, 9);
     warm_up();
     if (testing) {
-        worker_lock_down(&hello, 0, threads);
-        _exit(worker_self_test(argv[2]));
+        worker_profile.lock_down(&hello, 0, threads);
+        _exit(worker_profile.self_test(argv[2]));
     }
     hello.namespaces = argv[1][0] == '1';
-    worker_lock_down(&hello, strtoull(argv[2], NULL, 10), argv[1][0] != '\0' && argv[1][1] == 't');
+    if (worker_profile.task != NULL && strchr(argv[1], 'u') != NULL) {
+        hello.unlocked = 1; /* for measurements: the parent was told to, and says so */
+    } else {
+        worker_profile.lock_down(&hello, strtoull(argv[2], NULL, 10),
+                                 argv[1][0] != '\0' && argv[1][1] == 't');
+    }
     transcode_encode_message(&message, TRANSCODE_HELLO, hello, &hello);
     worker_send(&worker, &message);
     serve(&worker);

@@ -63,9 +63,20 @@ static uint32_t packets_seen(const struct source *source)
     return source->ask.first_packet + source->note_count;
 }
 
+/* A device conceals damage in its own way, and not always aloud: what is known to be damaged is for
+ * the CPU. */
+static enum rr_err refuse_damage(const struct source *source, struct rr_fault *fault)
+{
+    return source->worker->device == NULL || source->bad_from == NOT_BAD
+               ? RR_OK
+               : rr_fail(fault, RR_ERR_UNSUPPORTED,
+                         "packet %u is damaged, and damage is concealed on the CPU alone",
+                         (unsigned)source->bad_from);
+}
+
 static void mark_bad(struct source *source, uint32_t packet)
 {
-    if (source->flowing && packet < source->bad_from) {
+    if ((source->flowing || source->worker->device != NULL) && packet < source->bad_from) {
         source->bad_from = packet;
     }
 }
@@ -185,6 +196,12 @@ static enum rr_err take_room(struct source *source, unsigned rung, int fd, struc
     return RR_OK;
 }
 
+static bool scales(const struct source *source)
+{
+    const struct worker *worker = source->worker;
+    return worker->device != NULL && worker_profile.scales(worker->device, &source->ask.plan);
+}
+
 static enum rr_err open_gop(struct source *source, uint32_t cell, struct rr_fault *fault)
 {
     struct worker *worker = source->worker;
@@ -219,6 +236,9 @@ static enum rr_err open_gop(struct source *source, uint32_t cell, struct rr_faul
     source->gop.count = 0;
     source->gop.concealed = 0;
     source->gop.last = 0;
+    source->gop.coded = scales(source) ? worker_profile.gop_begin(worker->device, &source->ask.plan,
+                                                                  grant.coded & grant.rungs)
+                                       : 0;
     source->lowest = UINT32_MAX;
     return RR_OK;
 }
@@ -242,10 +262,28 @@ static void tell_lost(struct source *source)
     source->lost = 0;
 }
 
-static void close_gop(struct source *source, int64_t end)
+/* Ends what the device encoded; the messages go out behind the GOP's own. */
+static enum rr_err end_coded(struct source *source, struct rr_buf messages[RR_RUNGS_MAX],
+                             struct rr_fault *fault)
 {
-    struct rr_buf message = {0};
+    struct transcode_packets *answer = rr_alloc(sizeof *answer);
+    enum rr_err err = RR_OK;
+    for (unsigned i = 0; i < RR_RUNGS_MAX && err == RR_OK; i++) {
+        if ((source->gop.coded >> i & 1) != 0) {
+            err = worker_profile.gop_end(source->worker->device, i, source->rooms[i]->fd, answer,
+                                         fault);
+            transcode_encode_message(&messages[i], TRANSCODE_PACKETS, packets, answer);
+        }
+    }
+    rr_free(answer);
+    return err;
+}
+
+static enum rr_err close_gop(struct source *source, int64_t end, struct rr_fault *fault)
+{
+    struct rr_buf message = {0}, coded[RR_RUNGS_MAX] = {{0}};
     struct transcode_gop *gop = &source->gop;
+    enum rr_err err = gop->coded != 0 ? end_coded(source, coded, fault) : RR_OK;
     gop->end = end;
     gop->first = lead_in(source);
     tell_lost(source);
@@ -256,12 +294,22 @@ static void close_gop(struct source *source, int64_t end)
     hash_range(source, &gop->digest, gop->first, gop->last);
     transcode_encode_message(&message, TRANSCODE_GOP, gop, gop);
     close_rooms(source);
-    worker_send(source->worker, &message);
+    if (err == RR_OK) {
+        worker_send(source->worker, &message);
+    }
+    for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
+        if (err == RR_OK && (gop->coded >> i & 1) != 0) {
+            worker_send(source->worker, &coded[i]);
+        }
+        rr_buf_clear(&coded[i]);
+    }
+    rr_buf_clear(&message);
     source->open = false;
     source->done = source->ask.one != 0;
     if (worker_follow_on()) {
         forget_notes(source);
     }
+    return err;
 }
 
 /* Maps `size` bytes or more of a room's memfd. */
@@ -298,7 +346,7 @@ static enum rr_err grow(struct source *source, uint8_t *out[RR_RUNGS_MAX], struc
         struct room *room = source->rooms[i];
         uint64_t frame = transcode_frame_bytes(plan, &plan->rungs[i]);
         uint64_t need = frame * (source->gop.count + 1u);
-        if (room == NULL) {
+        if (room == NULL || (source->gop.coded >> i & 1) != 0) {
             continue;
         }
         if (need > GOP_BYTES_MAX) {
@@ -320,6 +368,22 @@ static enum rr_err grow(struct source *source, uint8_t *out[RR_RUNGS_MAX], struc
     return RR_OK;
 }
 
+/* Room is made when it is known which rungs the device encodes itself. */
+static enum rr_err on_device(struct source *source, uint8_t *out[RR_RUNGS_MAX], int64_t pts,
+                             struct rr_fault *fault)
+{
+    struct worker_device *device = source->worker->device;
+    const struct transcode_plan *plan = &source->ask.plan;
+    struct transcode_gop *gop = &source->gop;
+    int64_t start = gop->count > 0 ? gop->pts[0] : pts;
+    enum rr_err err =
+        scales(source) ? worker_profile.picture(device, plan, &gop->coded, gop->count == 0,
+                                                source->frame, (pts - start) * plan->ticks, fault)
+                       : worker_profile.plain(device, source->frame, fault);
+    err = err != RR_OK ? err : grow(source, out, fault);
+    return err == RR_OK && scales(source) ? worker_profile.store(device, plan, out, fault) : err;
+}
+
 static enum rr_err add_frame(struct source *source, uint32_t packet, int64_t pts, bool damaged,
                              struct rr_fault *fault)
 {
@@ -329,8 +393,9 @@ static enum rr_err add_frame(struct source *source, uint32_t packet, int64_t pts
         return rr_fail(fault, RR_ERR_LIMIT, "more than %d pictures in GOP %u; take a shorter GOP",
                        TRANSCODE_FRAMES_MAX, (unsigned)gop->cell);
     }
-    enum rr_err err = grow(source, out, fault);
-    if (err == RR_OK) {
+    enum rr_err err = source->worker->device != NULL ? on_device(source, out, pts, fault)
+                                                     : grow(source, out, fault);
+    if (err == RR_OK && !scales(source)) {
         err = worker_scale_frame(source->scale, out, source->frame, fault);
     }
     if (err != RR_OK) {
@@ -418,14 +483,14 @@ static enum rr_err take_frame(struct source *source, struct rr_fault *fault)
         mark_bad(source, packet);
     }
     if (source->open && cell != source->gop.cell) {
-        close_gop(source, pts);
+        err = close_gop(source, pts, fault);
     }
     source->last_pts = pts;
     source->last_duration = frame_duration(source);
     source->done |= source->ask.end_cell != 0 && cell >= source->ask.end_cell;
-    if (source->done || cell < source->ask.first_cell) {
+    if (err != RR_OK || source->done || cell < source->ask.first_cell) {
         source->lost = 0; /* of GOPs that others tell */
-        return RR_OK;
+        return err;
     }
     if (source->ask.one != 0 && cell != source->ask.first_cell) {
         return rr_fail(fault, RR_ERR_NOTFOUND, "no picture of the source falls into GOP %u",
@@ -475,14 +540,20 @@ static enum rr_err read_all(struct source *source, struct rr_fault *fault)
                 mark_bad(source, packets_seen(source) - 1);
             }
             err = decode(source, source->packet, fault);
+            err = err != RR_OK ? err : refuse_damage(source, fault);
         }
         av_packet_unref(source->packet);
     }
     if (err == RR_OK && !source->done) {
         err = decode(source, NULL, fault);
+        err = err != RR_OK ? err : refuse_damage(source, fault);
+    }
+    if (err == RR_OK && source->worker->device != NULL && source->end.frames == 0 &&
+        source->ask.one == 0 && source->note_count > 0) {
+        err = rr_fail(fault, RR_ERR_UNSUPPORTED, "the device decodes not one picture");
     }
     if (err == RR_OK && source->open && !source->done) {
-        close_gop(source, source->last_pts + source->last_duration);
+        err = close_gop(source, source->last_pts + source->last_duration, fault);
     }
     return err;
 }
@@ -499,7 +570,10 @@ static enum rr_err run(struct source *source, struct rr_fault *fault)
         err = rr_fail(fault, RR_ERR_USAGE, "the plan names stream %d of %u", stream,
                       source->input.format->nb_streams);
     } else {
-        err = worker_decoder_open(&source->decoder, source->input.format->streams[stream], fault);
+        const AVStream *from = source->input.format->streams[stream];
+        err = source->worker->device != NULL
+                  ? worker_profile.decoder(source->worker->device, &source->decoder, from, fault)
+                  : worker_decoder_open(&source->decoder, from, fault);
     }
     source->packet = av_packet_alloc();
     source->frame = av_frame_alloc();
