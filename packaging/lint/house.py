@@ -60,7 +60,7 @@ words = [
     (r"\.units\b", lambda f: f not in ("base", "wire", "tests")),
     (r"#\s*include\s*<(sodium|secp256k1\w*)\.h>", lambda f: f not in ("crypto", "tests")),
     (r"#\s*include\s*<lmdb\.h>", lambda f: f not in ("db", "tests")),
-    (r"#\s*include\s*<lib(av\w*|sw\w*)/", lambda f: f != "transcode"),
+    (r"#\s*include\s*<lib(av\w*|sw\w*)/", lambda f: f not in ("transcode", "tests")),
     (r"#\s*include\s*<openssl/", lambda f: f not in ("stratum", "tests")),
     (r"#\s*include\s*<isa-l", lambda f: f != "storage"),
     (r"#\s*include\s*<nats/", lambda f: f != "dispatch"),

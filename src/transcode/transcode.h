@@ -162,39 +162,6 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
                                 const struct rr_pot_leaf *leaf, const atomic_bool *cancel,
                                 struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- one file beside another
- * -------------------------------------------------------------------------- */
-/* SSIM and what is made of it by kernels/quality, as fractions of 1 here. Planes Y, Cb, Cr. */
-struct rr_transcode_plane_measure {
-    uint64_t sse, samples;
-    double psnr_db;       /* of all samples; 100: equal, or more than that */
-    double psnr_worst_db; /* of the worst picture */
-    double ssim, ssim_worst;
-    uint64_t psnr_worst_frame, ssim_worst_frame; /* from 0 */
-    double ssim_tile_worst;                      /* least mean of a tile of 8 x 8 a picture */
-    double mean_off; /* largest difference of a picture's mean, in code values */
-    double detail;   /* Laplacian energy of b over that of a; 1 when neither has any */
-};
-struct rr_transcode_comparison {
-    uint32_t width, height;
-    unsigned depth;              /* 8 or 10 */
-    uint64_t frames;             /* that were compared */
-    uint64_t frames_a, frames_b; /* that the files show */
-    uint64_t times_off;          /* pictures whose time since the first differs by over 1 ms */
-    struct rr_transcode_plane_measure planes[3];
-    double psnr_db, ssim; /* of all samples; of planes by their samples, as ffmpeg's "All" */
-};
-/* Decodes both videos in sandboxed workers and measures picture n of b against picture n of a, in
- * order of presentation. Where sizes differ, a's pictures are scaled to b's as a job's would be;
- * where depths differ, the deeper one counts. options: worker_path alone is used; may be NULL.
- * cancel may be NULL. fds as for rr_transcode_probe. A different number of pictures is no error.
- * Errors as rr_transcode_probe. Blocks; its thread as for rr_transcode_probe. */
-enum rr_err rr_transcode_compare(struct rr_transcode_comparison *out, int fd_a, int fd_b,
-                                 const struct rr_transcode_options *options,
-                                 const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
-/* Opens a video: a file, or a folder of a rendition (init.mp4 and seg_*.m4s), which becomes one
- * memory file. The caller closes *out. */
-enum rr_err rr_transcode_open_video(int *out, const char *path, struct rr_fault *fault) RR_MUST_USE;
 /* ---- standalone
  * -------------------------------------------------------------------------------------------- */
 /* Transcodes the file at in_path into folder: master.m3u8, manifest.mpd, NAME/index.m3u8,
@@ -216,6 +183,7 @@ enum rr_err rr_transcode_to_file(struct rr_transcode_result *out, const char *pa
                                  rr_transcode_progress_fn *progress, void *ctx,
                                  const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
 #include "transcode/transcode_chain.h"
+#include "transcode/transcode_judge.h"
 #include "transcode/transcode_live.h"
 #include "transcode/transcode_outline.h"
 #include "transcode/transcode_rigs.h"

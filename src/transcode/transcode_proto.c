@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "transcode/transcode_proto_decode.h"
 #include "transcode/transcode_rate.h"
 #include <errno.h>
 #include <string.h>
@@ -354,6 +355,7 @@ void transcode_code_encode(struct transcode_coder *coder, struct transcode_encod
 {
     transcode_code_plan(coder, &m->plan);
     code_u8(coder, &m->rung, RR_RUNGS_MAX - 1);
+    code_u32(coder, &m->quality, 6300);
     code_u32(coder, &m->count, TRANSCODE_FRAMES_MAX);
     for (uint32_t i = 0; i < m->count; i++) {
         code_time(coder, &m->pts[i]);
@@ -386,6 +388,32 @@ void transcode_code_measured(struct transcode_coder *coder, struct transcode_mea
     for (unsigned i = 0; i < m->rung_count; i++) {
         code_u64(coder, &m->rungs[i].key_bytes, UINT64_C(1) << 36);
         code_u64(coder, &m->rungs[i].other_bytes, UINT64_C(1) << 36);
+    }
+}
+
+void transcode_code_decode(struct transcode_coder *coder, struct transcode_decode *m)
+{
+    transcode_code_plan(coder, &m->plan);
+    code_u8(coder, &m->rung, RR_RUNGS_MAX - 1);
+    transcode_code_packets(coder, &m->packets);
+}
+
+void transcode_code_decoded(struct transcode_coder *coder, struct transcode_decoded *m)
+{
+    code_u32(coder, &m->width, TRANSCODE_SIDE_MAX);
+    code_u32(coder, &m->height, TRANSCODE_SIDE_MAX);
+    code_u8(coder, &m->format, 1);
+    code_u32(coder, &m->sar_num, INT32_MAX);
+    code_u32(coder, &m->sar_den, INT32_MAX);
+    code_u8(coder, &m->full_range, 1);
+    code_u8(coder, &m->primaries, UINT8_MAX);
+    code_u8(coder, &m->transfer, UINT8_MAX);
+    code_u8(coder, &m->matrix, UINT8_MAX);
+    code_u8(coder, &m->idr, 1);
+    code_u32(coder, &m->damaged, TRANSCODE_FRAMES_MAX);
+    code_u32(coder, &m->count, TRANSCODE_FRAMES_MAX);
+    for (uint32_t i = 0; i < m->count; i++) {
+        code_time(coder, &m->pts[i]);
     }
 }
 

@@ -45,6 +45,8 @@ enum transcode_kind {
     TRANSCODE_FILE_PIECE,
     TRANSCODE_FILE_END,
     TRANSCODE_FILE_MADE,
+    TRANSCODE_DECODE, /* a GOP as encoded, into pictures */
+    TRANSCODE_DECODED,
 };
 
 /* Either direction. Reading past the end, a value beyond its limit, or bytes left over set
@@ -105,6 +107,7 @@ struct transcode_scanned {
 struct transcode_encode {
     struct transcode_plan plan;
     uint8_t rung;
+    uint32_t quality; /* in place of the plan's crf, in hundredths; 0: the plan's */
     uint32_t count;
     int64_t pts[TRANSCODE_FRAMES_MAX]; /* output ticks from the GOP's start */
 };

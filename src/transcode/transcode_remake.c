@@ -1,25 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A spot check: one GOP of one rendition again, out of the original, in memory ([VC 7.3]). */
-#include "transcode/transcode_private.h"
+#include "transcode/transcode_remake.h"
 #include <unistd.h>
 
 #define AUDIO_SECONDS (TRANSCODE_DURATION_MAX_S + 600)
 
-struct remake {
-    struct transcode_job job;
-    struct transcode_worker worker;
-    struct transcode_gop *gop;
-    struct transcode_encode *encode;
-    struct transcode_packets *packets;
-    int frames_fd, out_fd, sizes_fd;
-};
-
-/* Pictures of the GOP into frames_fd. */
-static enum rr_err decode_gop(struct remake *remake, unsigned rung, const struct rr_pot_leaf *leaf,
-                              struct rr_fault *fault)
+enum rr_err transcode_remake_decode(struct transcode_remake *remake, const struct rr_pot_leaf *leaf,
+                                    struct rr_fault *fault)
 {
     struct transcode_source *ask = rr_alloc(sizeof *ask);
-    struct transcode_grant grant = {.rungs = (uint8_t)(1u << rung)};
+    struct transcode_grant grant = {.rungs = (uint8_t)(1u << leaf->rendition)};
     struct rr_buf message = {0};
     unsigned seconds = transcode_patience(&remake->job.plan, TRANSCODE_FRAMES_MAX);
     ask->plan = remake->job.plan;
@@ -53,13 +43,14 @@ static enum rr_err decode_gop(struct remake *remake, unsigned rung, const struct
     return err;
 }
 
-static enum rr_err encode_gop(struct remake *remake, struct transcode_coded *coded, unsigned rung,
-                              struct rr_fault *fault)
+enum rr_err transcode_remake_encode(struct transcode_remake *remake, struct transcode_coded *coded,
+                                    unsigned rung, uint32_t quality, struct rr_fault *fault)
 {
     struct rr_buf message = {0};
     int fds[2] = {remake->frames_fd, remake->out_fd};
     enum rr_err err = RR_OK;
-    if (transcode_codec_threads(&remake->job.plan)) { /* not the one that has read foreign bytes */
+    if (remake->worker.pid == 0 || transcode_codec_threads(&remake->job.plan)) {
+        /* not the one that has read foreign bytes */
         transcode_worker_stop(&remake->worker);
         err = transcode_worker_start(&remake->worker, remake->job.program, true, fault);
     }
@@ -68,6 +59,11 @@ static enum rr_err encode_gop(struct remake *remake, struct transcode_coded *cod
     }
     transcode_encode_task(remake->encode, &remake->job.plan, rung, remake->gop->pts,
                           remake->gop->count);
+    remake->encode->quality = quality;
+    if (quality != 0) { /* in place of all that the rung's rate says */
+        remake->encode->plan.rungs[rung].rate =
+            (struct rr_rung_rate){.crf = (uint16_t)(quality / 100)};
+    }
     transcode_encode_message(&message, TRANSCODE_ENCODE, encode, remake->encode);
     err = transcode_worker_ask(&remake->worker, &message, fds, 2,
                                transcode_patience(&remake->job.plan, remake->gop->count), fault);
@@ -83,13 +79,13 @@ static enum rr_err encode_gop(struct remake *remake, struct transcode_coded *cod
                         : transcode_es_digest(coded, remake->packets, remake->out_fd, 0, fault);
 }
 
-static enum rr_err remake_picture(struct remake *remake, struct rr_transcode_remade *out,
+static enum rr_err remake_picture(struct transcode_remake *remake, struct rr_transcode_remade *out,
                                   const struct rr_pot_leaf *leaf, struct rr_fault *fault)
 {
     struct transcode_coded coded = {0};
     enum rr_err err = transcode_memfd(&remake->frames_fd, "reelrig-pictures", fault);
-    err = err != RR_OK ? err : decode_gop(remake, leaf->rendition, leaf, fault);
-    err = err != RR_OK ? err : encode_gop(remake, &coded, leaf->rendition, fault);
+    err = err != RR_OK ? err : transcode_remake_decode(remake, leaf, fault);
+    err = err != RR_OK ? err : transcode_remake_encode(remake, &coded, leaf->rendition, 0, fault);
     if (err == RR_OK) {
         *out = (struct rr_transcode_remade){.source_first = remake->gop->first,
                                             .source_last = remake->gop->last,
@@ -100,7 +96,7 @@ static enum rr_err remake_picture(struct remake *remake, struct rr_transcode_rem
     return err;
 }
 
-static enum rr_err remake_sound(struct remake *remake, struct rr_transcode_remade *out,
+static enum rr_err remake_sound(struct transcode_remake *remake, struct rr_transcode_remade *out,
                                 unsigned track, struct rr_fault *fault)
 {
     struct transcode_sound *sound = &remake->job.sounds[track].facts;
@@ -131,7 +127,7 @@ static enum rr_err remake_sound(struct remake *remake, struct rr_transcode_remad
     return err;
 }
 
-static enum rr_err remake_text(struct remake *remake, struct rr_transcode_remade *out,
+static enum rr_err remake_text(struct transcode_remake *remake, struct rr_transcode_remade *out,
                                unsigned track, struct rr_fault *fault)
 {
     struct transcode_job_text *text = &remake->job.texts[track];
@@ -157,13 +153,10 @@ static enum rr_err remake_text(struct remake *remake, struct rr_transcode_remade
     return err;
 }
 
-enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
-                                const struct rr_transcode_options *options,
-                                const struct rr_pot_leaf *leaf, const atomic_bool *cancel,
-                                struct rr_fault *fault)
+enum rr_err transcode_remake_open(struct transcode_remake *remake, int source_fd,
+                                  const struct rr_transcode_options *options,
+                                  const atomic_bool *cancel, struct rr_fault *fault)
 {
-    struct remake *remake = rr_alloc(sizeof *remake);
-    struct transcode_plan *plan = &remake->job.plan;
     remake->frames_fd = remake->out_fd = remake->sizes_fd = remake->worker.socket = -1;
     remake->gop = rr_alloc(sizeof *remake->gop);
     remake->encode = rr_alloc(sizeof *remake->encode);
@@ -187,6 +180,7 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
     }
     transcode_worker_stop(&remake->worker);
     int fds[3] = {remake->frames_fd, remake->out_fd, remake->sizes_fd};
+    transcode_worker_stop(&remake->worker);
     for (unsigned i = 0; i < 3; i++) {
         if (fds[i] >= 0) {
             close(fds[i]);
@@ -196,9 +190,43 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
     rr_free(remake->gop);
     rr_free(remake->encode);
     rr_free(remake->packets);
-    rr_free(remake);
+}
+
+enum rr_err transcode_remake_fault(enum rr_err err, struct rr_fault *fault)
+{
     return err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT
                ? rr_fail(fault, RR_ERR_DAMAGED,
                          "the GOP cannot be made again: the worker died twice or hung")
                : err;
+}
+
+enum rr_err transcode_remake_leaf(struct transcode_remake *remake, struct rr_transcode_remade *out,
+                                  const struct rr_pot_leaf *leaf, struct rr_fault *fault)
+{
+    const struct transcode_plan *plan = &remake->job.plan;
+    if (leaf->rendition < plan->rung_count) {
+        return remake_picture(remake, out, leaf, fault);
+    }
+    unsigned track = leaf->rendition - plan->rung_count;
+    if (leaf->gop == 0 && track < plan->audio_count) {
+        return remake_sound(remake, out, track, fault);
+    }
+    if (leaf->gop == 0 && track < (unsigned)plan->audio_count + plan->subtitle_count) {
+        return remake_text(remake, out, track - plan->audio_count, fault);
+    }
+    return rr_fail(fault, RR_ERR_NOTFOUND, "the job has no rendition %u with GOP %u",
+                   leaf->rendition, (unsigned)leaf->gop);
+}
+
+enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
+                                const struct rr_transcode_options *options,
+                                const struct rr_pot_leaf *leaf, const atomic_bool *cancel,
+                                struct rr_fault *fault)
+{
+    struct transcode_remake *remake = rr_alloc(sizeof *remake);
+    enum rr_err err = transcode_remake_open(remake, source_fd, options, cancel, fault);
+    err = err != RR_OK ? err : transcode_remake_leaf(remake, out, leaf, fault);
+    transcode_remake_close(remake);
+    rr_free(remake);
+    return transcode_remake_fault(err, fault);
 }

@@ -123,6 +123,10 @@ struct rr_rung_rate {
 };
 #define RR_KBPS_MAX  1000000u
 #define RR_KBPS_AUTO UINT32_MAX /* of a rate: by the rule for the codec, size and frame rate */
+/* How a GOP is judged (spec 20, 3): byte for byte, or by margins beside a reference that the
+ * verifier makes; those for hardware encoders are wider than those for other software. Sound is
+ * always exact. */
+enum rr_exactness { RR_EXACT = 0, RR_TOLERANT_BUILD = 1, RR_TOLERANT_DEVICE = 2 };
 struct rr_job_spec {
     uint32_t chain_id;
     struct rr_hash32 source; /* object_id of the original */

@@ -137,6 +137,7 @@ enum rr_err worker_scan(struct worker *worker, struct rr_fault *fault);
 void worker_packet_digest(struct rr_hash32 *out, const AVPacket *packet);
 enum rr_err worker_measure(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_encode(struct worker *worker, struct rr_fault *fault);
+enum rr_err worker_decode(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_audio(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_subtitle(struct worker *worker, struct rr_fault *fault);
 enum rr_err worker_mux(struct worker *worker, struct rr_fault *fault);

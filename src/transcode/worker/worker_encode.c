@@ -4,6 +4,7 @@
  * encoder is never equal). */
 #include "transcode/worker/worker.h"
 #include "transcode/worker/worker_live.h"
+#include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +18,17 @@ struct encoder {
     struct transcode_packets *answer;
     struct rr_rung_rate rate; /* of this try */
 };
+
+/* Another quality than the plan's, for a verifier's reference. */
+static int set_quality(AVCodecContext *codec, const struct transcode_encode *ask)
+{
+    if (ask->quality == 0) {
+        return 0;
+    }
+    return ask->plan.codec == RR_CODEC_AV1 || ask->plan.codec == RR_CODEC_VP9
+               ? av_opt_set_int(codec->priv_data, "crf", (ask->quality + 50) / 100, 0)
+               : av_opt_set_double(codec->priv_data, "crf", ask->quality / 100.0, 0);
+}
 
 static enum rr_err open_encoder(struct encoder *encoder, struct rr_fault *fault)
 {
@@ -46,6 +58,7 @@ static enum rr_err open_encoder(struct encoder *encoder, struct rr_fault *fault)
     codec->colorspace = plan->matrix;
     codec->chroma_sample_location = plan->location;
     int rc = worker_codec_settings(codec, encoder->ask, &encoder->rate);
+    rc = rc < 0 ? rc : set_quality(codec, encoder->ask);
     rc = rc < 0 ? rc : avcodec_open2(codec, kind, NULL);
     return rc < 0 ? worker_fail_av(fault, rc, "the encoder does not start") : RR_OK;
 }

@@ -47,6 +47,8 @@ static enum rr_err serve_one(struct worker *worker, struct rr_fault *fault)
         return worker_measure(worker, fault);
     case TRANSCODE_ENCODE:
         return worker_encode(worker, fault);
+    case TRANSCODE_DECODE:
+        return worker_decode(worker, fault);
     case TRANSCODE_AUDIO:
         return worker_audio(worker, fault);
     case TRANSCODE_SUBTITLE:
