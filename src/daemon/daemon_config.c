@@ -158,6 +158,19 @@ static enum rr_err read_codec(const struct rr_config *config, struct rig_config 
     if (err == RR_OK && out->preset[0] == '\0') {
         snprintf(out->preset, sizeof out->preset, "%s", rr_codec_preset(out->codec));
     }
+    name = "exact";
+    err = err != RR_OK ? err : rr_config_string(config, "transcode.class", &name, fault);
+    if (err == RR_OK && strcmp(name, "exact") != 0 && strcmp(name, "build") != 0) {
+        err = rr_fail(fault, RR_ERR_FORMAT,
+                      "transcode.class is \"%s\"; exact or build was expected", name);
+    }
+    out->exactness = strcmp(name, "build") == 0 ? RR_TOLERANT_BUILD : RR_EXACT;
+    err = err != RR_OK ? err
+                       : daemon_settings_text(config, "transcode.maker_preset", out->maker_preset,
+                                              sizeof out->maker_preset, fault);
+    if (err == RR_OK && out->maker_preset[0] == '\0') {
+        snprintf(out->maker_preset, sizeof out->maker_preset, "%s", out->preset);
+    }
     out->crf = out->crf != 0 ? out->crf : rr_codec_crf(out->codec);
     return err;
 }
@@ -260,6 +273,11 @@ static enum rr_err check_transcode(const struct rig_config *config, struct rr_fa
             fault, RR_ERR_FORMAT,
             "transcode.preset is \"%s\", which %s does not have; its usual one is \"%s\"",
             config->preset, rr_codec_text(config->codec), rr_codec_preset(config->codec));
+    }
+    if (!rr_transcode_profile(profile, config->codec, config->maker_preset)) {
+        return rr_fail(fault, RR_ERR_FORMAT,
+                       "transcode.maker_preset is \"%s\", which %s does not have",
+                       config->maker_preset, rr_codec_text(config->codec));
     }
     for (unsigned i = 0; i <= ladder->rung_count; i++) {
         uint16_t crf = i == 0 ? config->crf : ladder->rates[i - 1].crf;

@@ -32,6 +32,8 @@ struct rig_config {
     uint16_t crf;
     enum rr_codec codec;
     char preset[32];
+    enum rr_exactness exactness;
+    char maker_preset[32]; /* what encodes in class "build" */
     uint32_t audio_bps;
     unsigned workers;
     uint16_t challenges;

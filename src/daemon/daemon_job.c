@@ -311,6 +311,10 @@ static enum rr_err fill_job(struct daemon_job *job, const struct daemon_job_word
     job->spec.gop_ms = config->gop_ms;
     job->spec.audio_bps = config->audio_bps;
     job->spec.challenges = config->challenges;
+    job->spec.exactness = config->exactness;
+    if (config->exactness != RR_EXACT) {
+        RR_CHECK(rr_transcode_profile(job->spec.maker, config->codec, config->maker_preset));
+    }
     enum rr_err err = daemon_puzzles_parse(&job->puzzles, &words->puzzles, fault);
     err = err != RR_OK ? err : parse_pictures(&job->spec, config, words, fault);
     return err != RR_OK || words->chain == NULL ? err : daemon_chain_set(job, words->chain, fault);

@@ -84,23 +84,58 @@ static enum rr_err answer_leaf(const struct check *check, struct rr_pot_answer *
     return err;
 }
 
-/* The verifier's side: check the place, make the GOP again from the stored original, compare. */
+/* What the rig shows of the leaf beside its answer in a tolerant class, as it goes over a wire. A
+ * GOP that is no longer there is an answer without bytes: *out stays empty. */
+static enum rr_err show_gop(const struct check *check, struct rr_pot_gop *out, uint32_t index,
+                            struct rr_fault *fault)
+{
+    struct rr_pot_gop kept = {0};
+    struct rr_buf wire = {0};
+    char work[RR_PATH_BYTES];
+    enum rr_err err = daemon_job_path(check->job, work, "work", fault);
+    err = err != RR_OK ? err : rr_transcode_gop_read(&kept, work, check->leaves, index, fault);
+    if (err == RR_OK) {
+        rr_pot_gop_encode(&wire, &kept);
+        err = rr_pot_gop_decode(out, rr_buf_slice(&wire), fault);
+    }
+    rr_pot_gop_clear(&kept);
+    rr_buf_clear(&wire);
+    return err == RR_ERR_NOTFOUND ? RR_OK : err;
+}
+
+/* Sound is exact in every class, and has no GOP to show. */
+static enum rr_err judge(struct check *check, struct rr_transcode_verdict *verdict,
+                         const struct rr_pot_answer *answer, uint32_t index, struct rr_fault *fault)
+{
+    const struct daemon_job *job = check->job;
+    struct rr_pot_gop gop = {0};
+    enum rr_err err = RR_OK;
+    if (job->spec.exactness != RR_EXACT) {
+        err = show_gop(check, &gop, index, fault);
+    }
+    if (err == RR_OK) {
+        err = rr_transcode_verify(verdict, check->original_fd, &check->options, job->spec.exactness,
+                                  &answer->leaf, gop.count > 0 ? &gop : NULL, &job->cancel, fault);
+    }
+    rr_pot_gop_clear(&gop);
+    return err;
+}
+
+/* The verifier's side: check the place, then judge the GOP by the job's class. */
 static enum rr_err check_answer(struct check *check, const struct rr_pot_answer *answer,
                                 uint32_t index, bool *passed, struct rr_fault *fault)
 {
-    struct rr_transcode_remade made = {0};
+    struct rr_transcode_verdict verdict = {.refusal = RR_POT_PLACE};
     struct rr_fault why = {0};
-    bool good = rr_proof_answer_check(answer, &check->claim, index, &why) == RR_OK;
-    if (good) {
-        enum rr_err err = rr_transcode_remake(&made, check->original_fd, &check->options,
-                                              &answer->leaf, &check->job->cancel, fault);
+    if (rr_proof_answer_check(answer, &check->claim, index, &why) == RR_OK) {
+        enum rr_err err = judge(check, &verdict, answer, index, fault);
         if (err != RR_OK) {
             return err;
         }
-        good = rr_hash32_equal(&made.source_digest, &answer->leaf.source_digest) &&
-               rr_hash32_equal(&made.output_digest, &answer->leaf.output_digest) &&
-               made.output_bytes == answer->leaf.output_bytes;
+    } else {
+        memcpy(verdict.sentence, why.text, sizeof verdict.sentence - 1);
     }
+    bool good = verdict.refusal == RR_POT_ACCEPTED;
     pthread_mutex_lock(&check->job->rig->lock);
     check->checked++;
     check->failed = (uint16_t)(check->failed + (good ? 0 : 1));
@@ -108,8 +143,9 @@ static enum rr_err check_answer(struct check *check, const struct rr_pot_answer 
     check->job->proofs_failed = check->failed;
     pthread_mutex_unlock(&check->job->rig->lock);
     if (!good) {
-        rr_log(RR_LOG_WARN, "prove", "job %s: rendition %u GOP %u is not what was committed",
-               check->job->handle, (unsigned)answer->leaf.rendition, (unsigned)answer->leaf.gop);
+        rr_log(RR_LOG_WARN, "prove", "job %s: rendition %u GOP %u is refused (%s): %s",
+               check->job->handle, (unsigned)answer->leaf.rendition, (unsigned)answer->leaf.gop,
+               rr_pot_refusal_text(verdict.refusal), verdict.sentence);
     }
     *passed = good;
     return RR_OK;
@@ -152,6 +188,14 @@ static void fill_attestation(void *ctx, struct rr_tx *tx)
     rr_proof_evidence(&tx->body.attestation.evidence, check->answers, check->passed, check->drawn);
 }
 
+/* What a tolerant class was answered with. */
+static enum rr_err drop_work(const struct daemon_job *job, struct rr_fault *fault)
+{
+    char work[RR_PATH_BYTES];
+    enum rr_err err = daemon_job_path(job, work, "work", fault);
+    return err != RR_OK ? err : rr_remove_tree(work, fault);
+}
+
 enum rr_err daemon_prove_verify(struct daemon_job *job, struct rr_fault *fault)
 {
     struct check check = {.job = job, .original_fd = -1};
@@ -180,6 +224,9 @@ enum rr_err daemon_prove_verify(struct daemon_job *job, struct rr_fault *fault)
     if (err == RR_OK) {
         daemon_job_set_stage(job, job->proofs_failed == 0 ? JOB_PROVED : JOB_REFUSED);
         err = daemon_job_save(job, fault);
+    }
+    if (err == RR_OK) {
+        err = drop_work(job, fault);
     }
 out:
     if (check.original_fd >= 0) {

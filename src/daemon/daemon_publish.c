@@ -447,6 +447,21 @@ static enum rr_err keep_leaves(struct daemon_job *job, const struct rr_transcode
     return err;
 }
 
+/* In a tolerant class another profile than the reference's encodes. */
+static enum rr_err choose_maker(const struct daemon_job *job, struct rr_transcode_options *options,
+                                struct rr_fault *fault)
+{
+    enum rr_codec codec;
+    if (job->spec.exactness != RR_EXACT &&
+        (!rr_transcode_profile_read(&codec, &options->preset, job->spec.maker) ||
+         codec != options->codec)) {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED,
+                       "the job is to be encoded by %s, which this rig does not have",
+                       job->spec.maker);
+    }
+    return RR_OK;
+}
+
 /* Transcode and publish stand in one step: its journal makes the first cheap to run again. */
 static enum rr_err transcode(struct daemon_job *job, struct rr_fault *fault)
 {
@@ -461,7 +476,10 @@ static enum rr_err transcode(struct daemon_job *job, struct rr_fault *fault)
         return err;
     }
     options.job_folder = work;
-    err = rr_transcode_run(&result, fd, &options, show_progress, job, &job->cancel, fault);
+    err = choose_maker(job, &options, fault);
+    err = err != RR_OK
+              ? err
+              : rr_transcode_run(&result, fd, &options, show_progress, job, &job->cancel, fault);
     close(fd);
     if (err != RR_OK) {
         return err;
@@ -481,7 +499,8 @@ static enum rr_err transcode(struct daemon_job *job, struct rr_fault *fault)
     }
     if (err == RR_OK) {
         rr_serve_forget(job->rig->serve, &job->resource_id);
-        err = rr_remove_tree(work, fault);
+        /* A tolerant class is answered with the GOPs' bytes. */
+        err = job->spec.exactness == RR_EXACT ? rr_remove_tree(work, fault) : RR_OK;
     }
     rr_transcode_result_clear(&result);
     return err;

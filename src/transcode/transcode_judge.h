@@ -32,7 +32,8 @@ struct rr_transcode_verdict {
  * digest, encodes with the job's profile; class exact compares digests. Class tolerant takes the
  * bytes shown (gop, borrowed), checks that the leaf commits to them, decodes them in a worker of
  * their own, makes a reference of as many bytes, and asks all conditions of transcode_verdict.c.
- * Sound is judged as exact in every class. gop: NULL in class exact. What a cheat could cause is a
+ * Sound is judged as exact in every class. gop: not read in class exact; NULL: it
+ * was not shown, which is refused in the others. What a cheat could cause is a
  * verdict; an error is the verifier's own trouble, or a source that no longer decodes. Otherwise as
  * rr_transcode_remake. The same verdict and figures on every machine with the job's profile. */
 enum rr_err rr_transcode_verify(struct rr_transcode_verdict *out, int source_fd,

@@ -350,9 +350,13 @@ enum rr_err rr_transcode_verify(struct rr_transcode_verdict *out, int source_fd,
     enum rr_err err = transcode_remake_open(&verify->remake, source_fd, options, cancel, fault);
     if (err == RR_OK) {
         bool sound = leaf->rendition >= verify->remake.job.plan.rung_count;
-        RR_CHECK(exactness == RR_EXACT || gop != NULL || sound);
-        err = exactness == RR_EXACT || sound ? verify_exact(verify, leaf, fault)
-                                             : verify_tolerant(verify, exactness, leaf, fault);
+        if (exactness == RR_EXACT || sound) {
+            err = verify_exact(verify, leaf, fault);
+        } else if (gop == NULL) {
+            transcode_verdict_refuse(&verdict, RR_POT_BYTES, 0, "the GOP was not shown");
+        } else {
+            err = verify_tolerant(verify, exactness, leaf, fault);
+        }
         err = blame(&verdict, err, fault);
     }
     transcode_remake_close(&verify->remake);

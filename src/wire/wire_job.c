@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "wire/wire_private.h"
 
-#define JOB_VERSION 2 /* 1 had neither rates nor tone_map */
+#define JOB_VERSION 3 /* 1 had neither rates nor tone_map, 2 no class */
 #define GOP_MS_MIN  100u
 #define GOP_MS_MAX  60000u
 #define LEAF_BYTES  (2 + 4 + 4 + 4 + 32 + 32 + 8)
@@ -27,6 +27,24 @@ void rr_job_spec_encode(struct rr_buf *out, const struct rr_job_spec *spec)
     }
     rr_write_u8(out, spec->tone_map);
     rr_write_u16(out, spec->challenges);
+    rr_write_u8(out, (uint8_t)spec->exactness);
+    wire_write_text(out, spec->maker, RR_NAME_MAX);
+}
+
+static bool maker_valid(const char *text, size_t len)
+{
+    return len == 0 || wire_name_valid(text, len);
+}
+
+static void read_class(struct rr_reader *reader, struct rr_job_spec *out)
+{
+    uint8_t exactness = rr_read_u8(reader);
+    wire_read_text(reader, out->maker, RR_NAME_MAX, maker_valid);
+    if (exactness > RR_TOLERANT_DEVICE || (exactness == RR_EXACT) != (out->maker[0] == 0)) {
+        wire_refuse(reader);
+        exactness = RR_EXACT;
+    }
+    out->exactness = (enum rr_exactness)exactness;
 }
 
 static uint32_t read_kbps(struct rr_reader *reader)
@@ -70,6 +88,7 @@ enum rr_err rr_job_spec_decode(struct rr_job_spec *out, struct rr_slice bytes,
         wire_refuse(&reader);
     }
     spec.challenges = rr_read_u16(&reader);
+    read_class(&reader, &spec);
     enum rr_err err = wire_done(&reader, "job", fault);
     if (err == RR_OK) {
         *out = spec;

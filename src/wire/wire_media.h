@@ -142,6 +142,9 @@ struct rr_job_spec {
     struct rr_rung_rate rates[RR_RUNGS_MAX]; /* beside them */
     uint8_t tone_map;                        /* 0 as the source, 1 HDR becomes BT.709 */
     uint16_t challenges;                     /* c */
+    enum rr_exactness exactness;
+    char maker[RR_NAME_MAX +
+               1]; /* profile of another build or of a device that encodes; "": exact */
 };
 void rr_job_spec_encode(struct rr_buf *out, const struct rr_job_spec *spec);
 enum rr_err rr_job_spec_decode(struct rr_job_spec *out, struct rr_slice bytes,

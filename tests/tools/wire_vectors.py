@@ -195,11 +195,13 @@ def manifest(tracks=False):
 
 
 def job_spec():
-    out = b"\x02" + u32() + octets(32) + octets(32) + u64() + text(letters(4, NAME)) + u16() + u32(100, 60000) + u32()
+    out = b"\x03" + u32() + octets(32) + octets(32) + u64() + text(letters(4, NAME)) + u16() + u32(100, 60000) + u32()
     out += b"\x03"
     for _ in range(3):
         out += u16() + u16() + u32(0, 1000000) + u32(0, 1000000)
     out += bytes([number(0, 1)]) + u16()
+    exactness = number(0, 2)
+    out += bytes([exactness]) + text(letters(4, NAME) if exactness else b"")
     digests["job_spec"] = hashed("rr.job.v1", out)
     return out
 

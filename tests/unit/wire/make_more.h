@@ -134,6 +134,10 @@ static inline struct rr_job_spec make_job_spec(struct source *s)
     }
     j.tone_map = (uint8_t)make_number(s, 0, 1);
     j.challenges = make_u16(s);
+    j.exactness = (enum rr_exactness)make_number(s, 0, 2);
+    if (j.exactness != RR_EXACT) {
+        make_text(s, j.maker, 1, RR_NAME_MAX, MAKE_NAME_LETTERS);
+    }
     return j;
 }
 
