@@ -5,6 +5,7 @@
 #ifndef RR_PROOF_H
 #define RR_PROOF_H
 #include "proof/proof_engagement.h"
+#include "proof/proof_verdicts.h"
 #include "proof/proof_withholding.h"
 #include "wire/wire.h"
 

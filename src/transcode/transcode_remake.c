@@ -164,21 +164,11 @@ enum rr_err transcode_remake_open(struct transcode_remake *remake, int source_fd
     enum rr_err err = transcode_prepare(&remake->job, source_fd, options, cancel, fault);
     err = err != RR_OK ? err
                        : transcode_worker_start(&remake->worker, remake->job.program, false, fault);
-    err = err != RR_OK ? err : transcode_memfd(&remake->out_fd, "reelrig-packets", fault);
-    if (err == RR_OK && leaf->rendition < plan->rung_count) {
-        err = remake_picture(remake, out, leaf, fault);
-    } else if (err == RR_OK && leaf->gop == 0 &&
-               leaf->rendition < plan->rung_count + plan->audio_count) {
-        err = remake_sound(remake, out, leaf->rendition - plan->rung_count, fault);
-    } else if (err == RR_OK && leaf->gop == 0 &&
-               leaf->rendition < plan->rung_count + plan->audio_count + plan->subtitle_count) {
-        err =
-            remake_text(remake, out, leaf->rendition - plan->rung_count - plan->audio_count, fault);
-    } else if (err == RR_OK) {
-        err = rr_fail(fault, RR_ERR_NOTFOUND, "the job has no rendition %u with GOP %u",
-                      leaf->rendition, (unsigned)leaf->gop);
-    }
-    transcode_worker_stop(&remake->worker);
+    return err != RR_OK ? err : transcode_memfd(&remake->out_fd, "reelrig-packets", fault);
+}
+
+void transcode_remake_close(struct transcode_remake *remake)
+{
     int fds[3] = {remake->frames_fd, remake->out_fd, remake->sizes_fd};
     transcode_worker_stop(&remake->worker);
     for (unsigned i = 0; i < 3; i++) {

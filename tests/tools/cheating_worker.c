@@ -226,7 +226,7 @@ int __wrap_sws_init_context(struct SwsContext *sws, SwsFilter *from, SwsFilter *
     const char *scaler = say("scaler");
     if (scaler != NULL) {
         bool lanczos = strncmp(scaler, "lanczos", 7) == 0;
-        (void)av_opt_set_int(sws, "sws_flags", lanczos ? SWS_LANCZOS : SWS_FAST_BILINEAR, 0);
+        (void)av_opt_set_int(sws, "sws_flags", lanczos ? SWS_LANCZOS : SWS_BILINEAR, 0);
     }
     return __real_sws_init_context(sws, from, to);
 }

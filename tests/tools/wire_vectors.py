@@ -218,6 +218,32 @@ def pot_answer():
     return V + contract + job + mine + place()
 
 
+def pot_gop():
+    sizes, packets, extradata = [], b"", octets(3)
+    for _ in range(2):
+        sizes.append(2)
+        packets += le(2, 4) + u64() + bytes([number(0, 1)])
+    return V + le(3, 2) + extradata + le(2, 2) + packets + le(sum(sizes), 4) + octets(sum(sizes))
+
+
+def pot_challenge():
+    out = V + octets(32) + octets(32)
+    leaves = number(1, 2**20)
+    out += le(leaves, 4) + u64() + octets(32)
+    return out + le(number(0, leaves - 1), 4)
+
+
+def vote(verifier=None):
+    out = u32() + octets(32) + octets(32) + u32() + bytes([number(0, 22)]) + octets(32) + octets(32)
+    made = octets(32)
+    return out + (made if verifier is None else bytes([verifier]) * 32) + octets(64)
+
+
+def pot_fraud():
+    answer = pot_answer()
+    return V + le(len(answer), 2) + answer + le(2, 2) + vote(9) + vote(10)
+
+
 def certificate(viewer=None, height=None):
     out = V + u32() + octets(32)
     made, made_height = octets(32), None
@@ -374,6 +400,7 @@ FORMATS = {
     "genesis": genesis, "voucher": voucher, "header": header, "block": block, "tx_proof": tx_proof,
     "object": lambda: object_record()[0], "manifest": manifest,
     "manifest_tracks": lambda: manifest(True), "job_spec": job_spec, "pot_answer": pot_answer,
+    "pot_gop": pot_gop, "pot_challenge": pot_challenge, "pot_vote": lambda: V + vote(), "pot_fraud": pot_fraud,
     "pot_leaves": lambda: V + octets(32) + le(2, 4) + leaf() + leaf(),
     "certificate": certificate, "certificates": lambda: V + le(2, 2) + certificate() + certificate(),
     "certificate_set": certificate_set,

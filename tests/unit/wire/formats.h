@@ -2,7 +2,7 @@
 /* Every format by name: makes the bytes of a valid value, and decodes and encodes again. */
 #ifndef UNIT_WIRE_FORMATS_H
 #define UNIT_WIRE_FORMATS_H
-#include "make_more.h"
+#include "make_pot.h"
 #include "make_puzzle.h"
 #include "make_work.h"
 
@@ -226,7 +226,7 @@ static const struct format formats[] = {
     FORMAT_AT(manifest_tracks, manifest, false, 0),
     FORMAT(job_spec),
     FORMAT(pot_answer),
-    FORMAT(pot_leaves),
+    FORMATS_POT,
     FORMAT(certificate),
     FORMAT(certificates),
     FORMAT(certificate_set),

@@ -159,6 +159,7 @@ static const struct counted counted[] = {
     {"object", 1 + 32 + 8, 1, RR_SHARDS_MAX, 3},
     {"object", 1 + 32 + 8 + 1, 1, RR_PARITY_MAX, 2},
     {"pot_leaves", 33, 4, RR_LEAVES_MAX, 2},
+    {"pot_gop", 1 + 2 + 3, 2, RR_POT_PACKETS_MAX, 2},
     {"certificates", 1, 2, RR_CERTIFICATES_POST_MAX, 2},
     {"certificate_set", 1, 2, RR_CERTIFICATE_SET_MAX, 3},
     {"session_request", 1 + 32 + 32 + 189, 4, RR_SESSION_REQUEST_MAX, 5},
