@@ -49,8 +49,7 @@ enum transcode_kind {
     TRANSCODE_DECODED,
 };
 
-/* Either direction. Reading past the end, a value beyond its limit, or bytes left over set
- * in.failed. */
+/* Either way. Reading past the end, beyond a limit, or less than all sets in.failed. */
 struct transcode_coder {
     struct rr_buf *out; /* NULL: reading */
     struct rr_reader in;

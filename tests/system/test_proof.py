@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Jobs whose GOPs are judged by margins: another preset is paid, a cheat is refused and not paid."""
+"""Jobs whose GOPs are judged by margins: another preset passes, a cheat is refused.
+
+On one rig owner and provider are one key, so that the price itself shows nowhere: the ledger's own tests hold that a
+failed attestation sends it back.
+"""
 import os
 import pathlib
 import shutil
@@ -38,7 +42,7 @@ def test_other_preset():
 
 
 def test_cheat():
-    """a maker that upscales half a picture is refused by the reason, and the price goes back"""
+    """a maker that upscales half a picture is refused: the attestation that would pay it says failed"""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         clip = make_clip(folder / "clip.mp4")
@@ -52,6 +56,7 @@ def test_cheat():
             (folder / "honest").rename(worker)
             end = stage(rig, job, FINAL)
             assert end["stage"] == "refused", end
+            assert end["proofs_failed"] > 0, end
             assert "is refused (" in rig.log(), rig.log()[-2000:]
             rig.stop()
 
