@@ -73,8 +73,7 @@ struct transcode_source {
     uint8_t one;       /* only that GOP, for a spot check */
     uint64_t work_max; /* pixels that may be decoded; 0: TRANSCODE_WORK_MAX */
 };
-/* Leave to make the next GOP; the memfds of the rungs in the mask come with it, lowest bit first.
- */
+/* Leave to make the next GOP; the memfds of the mask's rungs come with it, lowest first. */
 struct transcode_grant {
     uint8_t rungs;
     uint8_t
@@ -224,8 +223,7 @@ void transcode_code_scanned(struct transcode_coder *coder, struct transcode_scan
         rr_write_u8((buf), (kind));                                                                \
         transcode_code_##name(&coder_, (m));                                                       \
     } while (0)
-/* False when the body (after the kind byte) is not exactly a `name`; *m may be half written then.
- */
+/* False when the body (behind the kind byte) is no `name`; *m may be half written then. */
 #define transcode_decode_message(body, name, m)                                                    \
     __extension__({                                                                                \
         struct transcode_coder coder_ = {.in = rr_reader_of(body)};                                \
