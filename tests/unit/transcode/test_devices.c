@@ -65,9 +65,11 @@ static void the_wider_sandbox_opens_nodes_and_libraries_and_nothing_else(void **
     (void)state;
     static const char *const tries[] = {"file",   "write", "node", "library",
                                         "socket", "fork",  "kill"};
+    char program[RR_PATH_BYTES];
+    snprintf(program, sizeof program, "%s-device", KIT_WORKER);
     for (size_t i = 0; i < RR_COUNT(tries); i++) {
         char *printed = NULL;
-        const char *argv[] = {KIT_WORKER "-device", "--self-test", tries[i], NULL};
+        const char *argv[] = {program, "--self-test", tries[i], NULL};
         int status = kit_run(&printed, argv);
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
             fail_msg("%s: status %d", tries[i], status);
@@ -75,7 +77,7 @@ static void the_wider_sandbox_opens_nodes_and_libraries_and_nothing_else(void **
         rr_free(printed);
     }
     char *printed = NULL;
-    const char *argv[] = {KIT_WORKER "-device", "--self-test", "exec", NULL};
+    const char *argv[] = {program, "--self-test", "exec", NULL};
     int status = kit_run(&printed, argv);
     rr_free(printed);
     assert_true(WIFSIGNALED(status));
