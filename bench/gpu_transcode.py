@@ -35,17 +35,22 @@ class Trouble(Exception):
     """Why a row has no figure."""
 
 
+class Late(Trouble):
+    """There was no time for it, which says nothing about what is measured."""
+
+
 def run(argv, limit=None):
     """Wall time, output and what was said; the last line of it on failure."""
     left = end - time.monotonic()
     if left < 2:
-        raise Trouble("no time was left")
+        raise Late("no time was left")
     begin = time.monotonic()
     try:
         done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, errors="replace",
                               stdin=subprocess.DEVNULL, timeout=min(limit or left, left), check=False)
     except subprocess.TimeoutExpired:
-        raise Trouble(f"not done after {time.monotonic() - begin:.0f} s") from None
+        late = Late if limit is None or left < limit else Trouble
+        raise late(f"not done after {time.monotonic() - begin:.0f} s") from None
     wall = time.monotonic() - begin
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
@@ -125,6 +130,9 @@ def draw():
 def damaged(clip):
     """The clip with bytes overwritten here and there, as a transport stream of a bad line has them."""
     path = work / "damaged.ts"
+    if clip.suffix != ".ts":
+        run([given.ffmpeg, "-v", "error", "-y", "-i", clip, "-t", "8", "-map", "0:v:0", "-c", "copy", path], 60)
+        clip = path
     raw = bytearray(clip.read_bytes())
     for at in range(len(raw) // 3, len(raw) - 400, max(len(raw) // 7, 400)):
         raw[at:at + 300] = bytes((at * 7 + i * 131) % 251 for i in range(300))
@@ -273,7 +281,8 @@ def finish(row, kind, clip, folders):
             row["why"] = "no encoder of this codec on the card: the CPU encoded"
     except Trouble as trouble:
         row["why"] = str(trouble)
-        wrong.append(f"{row['clip']}: {kind} could not be checked")
+        if not isinstance(trouble, Late):
+            wrong.append(f"{row['clip']}: {kind} could not be checked")
 
 
 def measure(clip, card, until):
@@ -285,7 +294,7 @@ def measure(clip, card, until):
     try:
         source = source_of(clip)
     except Trouble as trouble:
-        wrong.append(f"{name}: cannot be read")
+        wrong.extend([] if isinstance(trouble, Late) else [f"{name}: cannot be read"])
         add({"name": "plan", "clip": name, "fps": None, "ratio": None, "equal": None, "why": str(trouble)})
         return
     # ffmpeg enlarges without being asked; a job does not.
@@ -304,7 +313,7 @@ def measure(clip, card, until):
                 row.update(done)
             except Trouble as trouble:
                 row["why"] = str(trouble)
-                if kind in ("cpu", "exact", "tolerant") and (kind == "cpu" or card is not None):
+                if not isinstance(trouble, Late) and (kind == "cpu" or kind in folders and card is not None):
                     wrong.append(f"{name}: {kind} failed")
                 continue
             if kind in ("exact", "tolerant"):
@@ -329,8 +338,8 @@ def measure_damage(clip, card):
     """A device conceals damage in its own way: the job must give the CPU's bytes all the same."""
     row = {"name": "damaged input, exact", "clip": "damaged", "fps": None, "ratio": None, "ratio_to": "",
            "equal": None, "why": ""}
-    folders, jobs = ours(damaged(clip), card, "damaged")
     try:
+        folders, jobs = ours(damaged(clip), card, "damaged")
         jobs[0][2]()
         done = jobs[1][2]()
         row["concealed"], row["warned"] = done["concealed"], done["warned"]
@@ -338,7 +347,7 @@ def measure_damage(clip, card):
         finish(row, "exact", clip, folders)
     except Trouble as trouble:
         row["why"] = str(trouble)
-        if card is not None:
+        if card is not None and not isinstance(trouble, Late):
             wrong.append("damaged input failed")
     add(row)
 
@@ -346,9 +355,8 @@ def measure_damage(clip, card):
 def main():
     card = probe()
     clips = [pathlib.Path(clip) for clip in given.clips] or draw()
-    streams = [clip for clip in clips if clip.suffix == ".ts"]
-    if streams:
-        measure_damage(streams[0], card)
+    if clips and given.ffmpeg:
+        measure_damage(clips[0], card)
     for i, clip in enumerate(clips):
         left = end - time.monotonic()
         measure(clip, card, time.monotonic() + left / (len(clips) - i))
