@@ -4,6 +4,7 @@
  * over the recorded input would make. */
 #ifndef RR_TRANSCODE_LIVE_H
 #define RR_TRANSCODE_LIVE_H
+#include "transcode/transcode.h"
 
 struct rr_live_options {
     const char *input;       /* "srt://ADDRESS:PORT?passphrase=P&streamid=S&latency=MS",

@@ -13,7 +13,7 @@
 #include "wire/wire_media.h"
 #include "wire/wire_pay.h"
 #include "wire/wire_pot.h"
-#include "wire/wire_vote.h"
 #include "wire/wire_puzzle.h"
+#include "wire/wire_vote.h"
 #include "wire/wire_work.h"
 #endif

@@ -34,8 +34,7 @@ enum rr_resource_kind { RR_RESOURCE_VOD = 1, RR_RESOURCE_LIVE = 2, RR_RESOURCE_F
 enum rr_rendition_kind {
     RR_RENDITION_VIDEO = 1,
     RR_RENDITION_AUDIO = 2,
-    RR_RENDITION_SUBTITLE =
-        3, /* segments are WebVTT; init is the whole track as TTML */
+    RR_RENDITION_SUBTITLE = 3, /* segments are WebVTT; init is the whole track as TTML */
 };
 #define RR_RENDITIONS_MAX    32
 #define RR_LANGUAGE_MAX      35    /* RFC 5646, 4.4.1 */

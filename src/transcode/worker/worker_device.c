@@ -15,7 +15,8 @@ static char said[160];
 /* Keeps errors until they are asked for, the first above all: drivers tell by it alone why they
  * refuse. Printable ASCII, since it goes into sentences. Codecs' complaints about what they decode
  * never come here. */
-static void hear(void *ctx, int level, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void hear(void *ctx, int level, const char *format,
+                                                       va_list args)
 {
     char line[sizeof said];
     const AVClass *kind = ctx != NULL ? *(AVClass **)ctx : NULL;
