@@ -4,6 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cmake -G Ninja -S . -B build-minimal -DCMAKE_C_COMPILER=clang-14 -DRR_WERROR=ON -DRR_TESTS=OFF \
-    -DRR_OPENCL=OFF -DRR_CUDA=OFF >/dev/null
+    -DRR_OPENCL=OFF -DRR_CUDA=OFF -DRR_NATS=OFF >/dev/null
 ninja -C build-minimal --quiet
 build-minimal/bin/reelrig --version

@@ -150,6 +150,31 @@ enum rr_err cli_publish_follow(struct cli_rig *rig, json_t **job, const char *fi
     return RR_OK;
 }
 
+static void print_published(const struct cli_rig *rig, const json_t *job, bool json)
+{
+    if (json) {
+        cli_print_json(job);
+    } else {
+        const json_t *seconds = json_object_get(job, "seconds");
+        cli_print("%s/v1/resources/%s/hls/master.m3u8\n", rig->serve, cli_text(job, "resource"));
+        cli_print("%llu frames in, %llu GOPs, %llu proofs checked, none failed, %llu shards; "
+                  "transcode %.1f s, prove "
+                  "%.1f s\n",
+                  (unsigned long long)cli_number(job, "frames_in"),
+                  (unsigned long long)cli_number(job, "gops"),
+                  (unsigned long long)cli_number(job, "proofs_checked"),
+                  (unsigned long long)cli_number(job, "shards"), cli_real(seconds, "transcode"),
+                  cli_real(seconds, "prove"));
+        const json_t *puzzles = json_object_get(job, "puzzles");
+        if (json_is_object(puzzles)) {
+            cli_print("%llu puzzles with %s coins of prizes; nothing is paid before the contract "
+                      "is on the ledger\n",
+                      (unsigned long long)cli_number(puzzles, "count"),
+                      cli_text(puzzles, "prizes"));
+        }
+    }
+}
+
 int cli_publish(int argc, char **argv)
 {
     const char *data = NULL, *file = NULL;
@@ -217,27 +242,7 @@ int cli_publish(int argc, char **argv)
         cli_rig_close(&rig);
         return cli_fail(err, &fault, json);
     }
-    if (json) {
-        cli_print_json(job);
-    } else {
-        const json_t *seconds = json_object_get(job, "seconds");
-        cli_print("%s/v1/resources/%s/hls/master.m3u8\n", rig.serve, cli_text(job, "resource"));
-        cli_print("%llu frames in, %llu GOPs, %llu proofs checked, none failed, %llu shards; "
-                  "transcode %.1f s, prove "
-                  "%.1f s\n",
-                  (unsigned long long)cli_number(job, "frames_in"),
-                  (unsigned long long)cli_number(job, "gops"),
-                  (unsigned long long)cli_number(job, "proofs_checked"),
-                  (unsigned long long)cli_number(job, "shards"), cli_real(seconds, "transcode"),
-                  cli_real(seconds, "prove"));
-        const json_t *puzzles = json_object_get(job, "puzzles");
-        if (json_is_object(puzzles)) {
-            cli_print("%llu puzzles with %s coins of prizes; nothing is paid before the contract "
-                      "is on the ledger\n",
-                      (unsigned long long)cli_number(puzzles, "count"),
-                      cli_text(puzzles, "prizes"));
-        }
-    }
+    print_published(&rig, job, json);
     json_decref(job);
     cli_rig_close(&rig);
     return 0;

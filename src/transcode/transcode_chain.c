@@ -55,7 +55,7 @@ enum rr_err rr_transcode_chain_make(struct rr_work_chain *out,
     add(out, RR_WORK_DECODE_VIDEO, 0, RR_WORK_VIDEO_PACKETS);
     uint8_t count = transcode_rungs_fit(rungs, &fit.ladder, facts);
     out->output = fit.one_rung ? RR_WORK_MP4 : RR_WORK_LADDER;
-    for (uint8_t i = 0; i < (fit.one_rung ? 1 : count); i++) {
+    for (unsigned i = 0; i < (fit.one_rung ? 1u : count); i++) {
         uint8_t at = out->step_count;
         struct rr_work_step *step = add(out, RR_WORK_ENCODE_VIDEO, 1, RR_WORK_PICTURES);
         RR_CHECK(rr_transcode_profile(step->profile, fit.codec, fit.preset));

@@ -402,10 +402,9 @@ bool transcode_device_source_failed(struct transcode_scheduler *plan, enum rr_er
     }
     rr_log_fault(RR_LOG_WARN, "transcode", fault);
     int device = devices->source;
-    if (err != RR_ERR_UNREACHABLE &&
-        err != RR_ERR_TIMEOUT) { /* this input is not for this device; its encoders may be well */
-        devices->source = TRANSCODE_CPU;
-    } else if (++devices->list[device].strikes >= TRANSCODE_STRIKES) {
+    /* What the device says itself: this input is not for it; its encoders may be well. */
+    bool said = err != RR_ERR_UNREACHABLE && err != RR_ERR_TIMEOUT;
+    if (said || ++devices->list[device].strikes >= TRANSCODE_STRIKES) {
         devices->source = TRANSCODE_CPU;
     }
     return true;

@@ -165,12 +165,15 @@ static enum rr_err turn(struct transcode_scheduler *plan, struct rr_fault *fault
         err = transcode_source_serve(plan, fault);
         err = err != RR_OK ? transcode_source_failed(plan, err, fault) : RR_OK;
     }
-    if (err == RR_OK && ready[1].revents != 0) {
+    if (err == RR_OK && ready[1].revents != 0 && plan->sound_on) {
         err = transcode_sound_serve(plan, fault);
         err = err != RR_OK ? transcode_sound_failed(plan, err, fault) : RR_OK;
     }
     for (unsigned i = 0; i < plan->encoder_count && err == RR_OK; i++) {
-        if (ready[2 + i].revents != 0) {
+        /* One that was served before it may have had this one stopped. */
+        bool same = plan->encoders[i].gop != TRANSCODE_NO_TASK &&
+                    plan->encoders[i].worker.socket == ready[2 + i].fd;
+        if (ready[2 + i].revents != 0 && same) {
             err = transcode_encoder_serve(plan, &plan->encoders[i], fault);
         }
     }

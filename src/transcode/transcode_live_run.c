@@ -291,7 +291,7 @@ static enum rr_err turn(struct live *live, struct rr_fault *fault)
         }
     }
     for (unsigned i = 0; i < RR_RUNGS_MAX && err == RR_OK; i++) {
-        if (ready[3 + i].revents != 0 && live->rungs[i].on) {
+        if (ready[3 + i].revents != 0 && live->rungs[i].on && live->rungs[i].busy) {
             err = live_take_coded(live, i, fault);
         }
     }

@@ -257,8 +257,11 @@ void transcode_worker_stop(struct transcode_worker *worker)
 static enum rr_err bury(struct transcode_worker *worker, struct rr_fault *fault)
 {
     int status = 0;
-    kill(worker->pid,
-         SIGKILL); /* a socket that closed without an end is no reason to wait for the process */
+    if (worker->pid <= 0) { /* kill(0) would end ourselves and all that were started with us */
+        return rr_fail(fault, RR_ERR_UNREACHABLE, "the worker was ended before");
+    }
+    /* A socket that closed without an end is no reason to wait for the process. */
+    kill(worker->pid, SIGKILL);
     while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR) {
     }
     worker->pid = 0;
