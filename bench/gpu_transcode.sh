@@ -101,12 +101,12 @@ if [ -n "$prefix" ]; then
     done < <(find "$prefix" -name '*.so*' \( -type f -o -type l \))
     for program in "${programs[@]/#/$found/}" ${ffmpeg:+"$ffmpeg"}; do
         # shellcheck disable=SC2016
-        printf '#!/bin/sh\nLD_LIBRARY_PATH=%s:$LD_LIBRARY_PATH\nexport LD_LIBRARY_PATH\nexec %s "$@"\n' \
+        printf '#!/bin/sh\nLD_LIBRARY_PATH=%s${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\nexport LD_LIBRARY_PATH\nexec %s "$@"\n' \
             "'$work/lib'" "'$program'" >"$work/bin/$(basename "$program")"
     done
     chmod +x "$work/bin/"*
     missing=$(for program in "${programs[@]/#/$found/}" ${ffmpeg:+"$ffmpeg"}; do
-        LD_LIBRARY_PATH=$work/lib:${LD_LIBRARY_PATH:-} ldd "$program" 2>&1
+        LD_LIBRARY_PATH=$work/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} ldd "$program" 2>&1
     done | grep -E 'not found' | sed 's/^[[:space:]]*//' | sort -u || true)
     found=$work/bin
     if [ -n "$ffmpeg" ]; then ffmpeg=$work/bin/ffmpeg; fi
