@@ -24,7 +24,8 @@ struct rr_hash_params size_params(const struct gpu_bench *bench, uint32_t epoch)
     struct rr_hash_params params = {.cache_items = 67, .dataset_items = 509};
     struct rr_fault fault = {0};
     if (!bench->dry) {
-        kit_check(rr_hash_params_epoch(&params, epoch, &fault), "epoch", &fault);
+        kit_check(rr_hash_params_epoch(&params, epoch, RR_HASH_ETHASH_BLOCKS, &fault), "epoch",
+                  &fault);
     }
     return params;
 }
