@@ -19,7 +19,8 @@ enum rr_err rr_bench_erasure(struct rr_buf *out, bool json) RR_MUST_USE;
 enum rr_err rr_bench_hash(struct rr_buf *out, bool json, const char *peer) RR_MUST_USE;
 /* A ladder of the first `seconds` (>= 1) of `clip` (NULL: one that ffmpeg draws) against one ffmpeg
  * process, one for each rung, and the bare libav calls, in `turns` turns (1..5); the price of
- * independent GOPs, of spot checks and of the sandbox. About 12 s of two cores a second of 1080p.
+ * independent GOPs, of spot checks and of the sandbox. Takes
+ * minutes: some 45 s of two cores a second of 1080p, and half of that again for each further turn.
  * RR_ERR_STATE without ffmpeg, reelrig-worker or reelrig-floor; RR_ERR_USAGE: not that kind of
  * clip. */
 enum rr_err rr_bench_transcode(struct rr_buf *out, bool json, const char *clip, unsigned seconds,
