@@ -11,6 +11,7 @@
 #include "bench/bench.h"
 #include "dispatch/dispatch.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,21 +149,24 @@ static void row(struct report *report, const char *name, const struct bench_cost
     struct spread w = spread_of(wall, count), c = spread_of(cpu, count);
     struct spread s = spread_of(seconds, count), p = spread_of(peer, count);
     double fps = (double)ours[0].frames / s.median;
+    char bd[32] = "null"; /* of rows that compare no qualities */
+    if (!isnan(bd_rate)) {
+        snprintf(bd, sizeof bd, "%.3f", bd_rate);
+    }
     if (report->json) {
         rr_buf_format(report->out,
                       "%s{\"name\":\"%s\",\"runs\":%u,\"ratio_wall\":%.4f,\"ratio_wall_min\":%.4f,"
                       "\"ratio_wall_max\":%.4f,\"ratio_cpu\":%.4f,\"ratio_cpu_min\":%.4f,"
-                      "\"ratio_cpu_max\":%.4f,\"bd_rate\":%.3f,\"fps\":%.2f,\"wall_s\":%.3f,"
+                      "\"ratio_cpu_max\":%.4f,\"bd_rate\":%s,\"fps\":%.2f,\"wall_s\":%.3f,"
                       "\"peer_wall_s\":%.3f,\"cpu_s\":%.3f,\"bytes\":%llu,\"what\":\"%s\"}",
                       report->rows ? "," : "", name, count, w.median, w.min, w.max, c.median, c.min,
-                      c.max, bd_rate, fps, s.median, p.median, ours[0].cpu_s,
+                      c.max, bd, fps, s.median, p.median, ours[0].cpu_s,
                       (unsigned long long)ours[0].bytes, what);
     } else {
-        rr_buf_format(
-            report->out,
-            "  %-24s wall %.3f (%.3f to %.3f), CPU %.3f (%.3f to %.3f), BD-rate %+.2f %%, "
-            "%.1f fps\n  %24s %s\n",
-            name, w.median, w.min, w.max, c.median, c.min, c.max, bd_rate, fps, "", what);
+        rr_buf_format(report->out,
+                      "  %-24s wall %.3f (%.3f to %.3f), CPU %.3f (%.3f to %.3f), BD-rate %s %%, "
+                      "%.1f fps\n  %24s %s\n",
+                      name, w.median, w.min, w.max, c.median, c.min, c.max, bd, fps, "", what);
     }
     report->rows = true;
 }
@@ -222,7 +226,8 @@ static void report_rows(struct report *report, const struct runs *runs, unsigned
     double bd = runs->price[0][0];
     costs(runs->one, runs->count, wall, cpu);
     row(report, "ladder_vs_one_ffmpeg", runs->ladder, wall, cpu, runs->count, bd,
-        "all rungs and the sound, over one ffmpeg process");
+        "all rungs and the sound, over one ffmpeg process; BD-rate: our second rung over one "
+        "continuous encode of it by ffmpeg on one thread");
     costs(runs->many, runs->count, wall, cpu);
     row(report, "ladder_vs_four_ffmpeg", runs->ladder, wall, cpu, runs->count, bd,
         "over a process for each rung, all at once");
@@ -232,9 +237,9 @@ static void report_rows(struct report *report, const struct runs *runs, unsigned
     for (unsigned i = 0; i < runs->count; i++) {
         limit[i] = runs->floor_cpu[i] / (double)cores;
     }
-    row(report, "limit", runs->ladder, limit, runs->floor_cpu, runs->count, 0,
+    row(report, "limit", runs->ladder, limit, runs->floor_cpu, runs->count, (double)NAN,
         "over the CPU of the bare libav calls, spread over all cores");
-    row(report, "sandbox_price", runs->mute, limit, runs->floor_cpu, runs->count, 0,
+    row(report, "sandbox_price", runs->mute, limit, runs->floor_cpu, runs->count, (double)NAN,
         "without sound: ratio_cpu is what sandbox, copies, journal and containers cost");
     single(report, "independent_gop_price", "bd_rate", runs->price[1][0],
            "a fresh encoder for each GOP over one encoder, medium, percent by PSNR");

@@ -149,24 +149,6 @@ int32_t rr_quality_tile_min(const struct rr_quality *one)
     return least;
 }
 
-void rr_quality_add(struct rr_quality *sum, const struct rr_quality *one)
-{
-    int32_t before = sum->samples == 0 ? RR_QUALITY_ONE : sum->window_min;
-    sum->window_min = one->window_min < before ? one->window_min : before;
-    sum->samples += one->samples;
-    sum->sse += one->sse;
-    sum->sum_a += one->sum_a;
-    sum->sum_b += one->sum_b;
-    sum->laplace_a += one->laplace_a;
-    sum->laplace_b += one->laplace_b;
-    sum->ssim_sum += one->ssim_sum;
-    sum->windows += one->windows;
-    for (unsigned i = 0; i < RR_QUALITY_TILES * RR_QUALITY_TILES; i++) {
-        sum->tile_sum[i] += one->tile_sum[i];
-        sum->tile_windows[i] += one->tile_windows[i];
-    }
-}
-
 double rr_quality_psnr_db(uint64_t sse, uint64_t samples, unsigned depth)
 {
     double max = (double)((1u << depth) - 1);

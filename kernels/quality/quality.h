@@ -48,9 +48,6 @@ void rr_quality_plane(struct rr_quality *out, const uint8_t *a, size_t a_stride,
 int32_t rr_quality_ssim(const struct rr_quality *one);
 /* Mean of the worst tile; RR_QUALITY_ONE when there are none. */
 int32_t rr_quality_tile_min(const struct rr_quality *one);
-/* Adds the sums and counts of `one`; window_min becomes the lesser. From {0}; at most 2^32 windows,
- * which are an hour of HD pictures or a GOP of any size. */
-void rr_quality_add(struct rr_quality *sum, const struct rr_quality *one);
 
 /* For people, not for verdicts: 10 lg(max^2 samples / sse) in dB; 100 where that is more, or no
  * error at all. */

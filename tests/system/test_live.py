@@ -352,6 +352,7 @@ def glass():
         part = [watcher.part_seen[k] - max(w for s, w in sender.sent if (s - origin) / 1000 <= k[0] * 2 + (k[1] + 1) / 3)
                 for k in watcher.part_seen if k[0] >= 2 and k[1] < 5 and k[0] * 2000 + 2000 + origin < sender.sent[-1][0]]
         if not whole or not part:
+            assert live.count("behind"), "no segment was seen to come, and nobody said that the machine is late"
             print(f"      not measured: {live.count('behind')} times behind")
             return
         print(f"      {ladder}: segment {statistics.median(whole):.2f} GOPs after its last picture (worst {max(whole):.2f}), "
@@ -363,8 +364,8 @@ def glass():
             "behind": live.count("behind"), "load_average": os.getloadavg()[0],
             "how": "own RTMP publisher at real time notes when each picture was written to its socket; a viewer with held-back "
                    "reloads notes when the playlist showed the segment, on the same clock"})
-        # A machine that is busy with others is late; it is judged when it is not.
-        busy = short or live.count("behind") or os.getloadavg()[0] > 2 * os.cpu_count()
+        # A machine that does not keep up is late; it says so, and is judged when it does keep up.
+        busy = short or live.count("behind")
         assert statistics.median(whole) <= 1.5 or busy, f"{whole} GOPs"
 
 
