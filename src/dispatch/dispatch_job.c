@@ -222,8 +222,8 @@ static enum rr_err take(struct coordinator *c, const struct rr_dispatch_answer *
         }
         return went_wrong(c, answer, why, fault);
     }
-    if (err == RR_OK && rig != NULL && !shards[answer->number].sound) {
-        rig->checked = true;
+    if (err == RR_OK && rig != NULL) { /* an empty part shows nothing */
+        rig->checked |= shards[answer->number].sound || shards[answer->number].take_size > 0;
     }
     return err;
 }

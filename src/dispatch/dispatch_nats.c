@@ -277,20 +277,34 @@ void nats_purge(struct rr_dispatch_nats *nats, const char *stream, const char *s
     (void)js_PurgeStream(nats->js, stream, &options, &error);
 }
 
-void nats_each(kvStore *store, void (*visit)(void *ctx, const char *key, struct rr_slice value),
-               void *ctx)
+/* Not by kvStore_Keys: it makes a consumer, which the servers may put on one that is dead. */
+enum rr_err nats_each(struct rr_dispatch_nats *nats, const char *bucket, nats_visit_fn *visit,
+                      void *ctx, struct rr_fault *fault)
 {
-    kvKeysList keys = {0};
-    if (kvStore_Keys(&keys, store, NULL) != NATS_OK) {
-        return; /* none */
+    jsStreamInfo *info = NULL;
+    jsOptions options;
+    jsErrCode error = 0;
+    char stream[64], subjects[64];
+    kvStore *store = strcmp(bucket, NATS_RIGS) == 0 ? nats->rigs : nats->runs;
+    snprintf(stream, sizeof stream, "KV_%s", bucket);
+    snprintf(subjects, sizeof subjects, "$KV.%s.>", bucket);
+    jsOptions_Init(&options);
+    options.Wait = NATS_WAIT_MS;
+    options.Stream.Info.SubjectsFilter = subjects;
+    natsStatus status = js_GetStreamInfo(&info, nats->js, stream, &options, &error);
+    if (status != NATS_OK) {
+        return nats_fail(fault, status, (int)error, "a registry cannot be read");
     }
-    for (int i = 0; i < keys.Count; i++) {
+    const jsStreamStateSubjects *found = info->State.Subjects;
+    for (int i = 0; found != NULL && i < found->Count; i++) {
+        const char *key = strrchr(found->List[i].Subject, '.');
         kvEntry *entry = NULL;
-        if (kvStore_Get(&entry, store, keys.Keys[i]) == NATS_OK) {
+        if (key != NULL && kvStore_Get(&entry, store, key + 1) == NATS_OK) {
             int len = kvEntry_ValueLen(entry);
-            visit(ctx, keys.Keys[i], rr_slice_of(kvEntry_Value(entry), len > 0 ? (size_t)len : 0));
+            visit(ctx, key + 1, rr_slice_of(kvEntry_Value(entry), len > 0 ? (size_t)len : 0));
             kvEntry_Destroy(entry);
         }
     }
-    kvKeysList_Destroy(&keys);
+    jsStreamInfo_Destroy(info);
+    return RR_OK;
 }

@@ -50,8 +50,10 @@ enum rr_err nats_store(struct rr_dispatch_nats *nats, const char *subject, struc
 enum rr_err nats_last(struct rr_dispatch_nats *nats, natsMsg **out, const char *stream,
                       const char *subject, struct rr_fault *fault) RR_MUST_USE;
 void nats_purge(struct rr_dispatch_nats *nats, const char *stream, const char *subject);
-/* A registry's entries: visit gets name and value, which is text of ours or hostile. */
-void nats_each(kvStore *store, void (*visit)(void *ctx, const char *key, struct rr_slice value),
-               void *ctx);
+/* The entries of the registry NATS_RIGS or NATS_RUNS: visit gets name and value, which is text of
+ * ours or hostile. RR_ERR_UNREACHABLE. */
+typedef void nats_visit_fn(void *ctx, const char *key, struct rr_slice value);
+enum rr_err nats_each(struct rr_dispatch_nats *nats, const char *bucket, nats_visit_fn *visit,
+                      void *ctx, struct rr_fault *fault) RR_MUST_USE;
 uint64_t nats_now_us(void);
 #endif

@@ -41,9 +41,9 @@ enum rr_err rr_dispatch_nats_fleet(struct rr_dispatch_nats *nats, struct rr_buf 
         return rr_fail(fault, RR_ERR_UNREACHABLE, "no NATS server answers");
     }
     rr_buf_format(json, "{\"rigs\":[");
-    nats_each(nats->rigs, add, &rigs);
+    enum rr_err err = nats_each(nats, NATS_RIGS, add, &rigs, fault);
     rr_buf_format(json, "],\"jobs\":[");
-    nats_each(nats->runs, add, &runs);
+    err = err != RR_OK ? err : nats_each(nats, NATS_RUNS, add, &runs, fault);
     rr_buf_format(json, "]}");
-    return RR_OK;
+    return err;
 }

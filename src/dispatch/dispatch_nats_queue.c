@@ -120,10 +120,37 @@ static enum rr_err offer(void *ctx, const struct rr_dispatch_task *task, bool fr
     return err;
 }
 
+/* A server that died may have taken a rig's last word on a task to its grave after the others had
+ * counted it: then the task stays in the stream, and no rig ever gets it again (nats-server 2.9).
+ */
+static bool stranded(struct rr_dispatch_nats *nats, uint32_t number)
+{
+    char subject[NATS_SUBJECT];
+    natsMsg *message = NULL;
+    jsConsumerInfo *info = NULL;
+    jsOptions options;
+    jsErrCode error = 0;
+    bool passed = false;
+    job_subject(subject, nats, number);
+    jsOptions_Init(&options);
+    options.Wait = NATS_WAIT_MS;
+    if (nats_last(nats, &message, NATS_JOBS, subject, NULL) == RR_OK && message != NULL &&
+        js_GetConsumerInfo(&info, nats->js, NATS_JOBS, NATS_CONSUMER, &options, &error) ==
+            NATS_OK) {
+        passed = natsMsg_GetSequence(message) <= info->AckFloor.Stream;
+        jsConsumerInfo_Destroy(info);
+    }
+    natsMsg_Destroy(message);
+    return passed;
+}
+
 static bool alive(void *ctx, const struct rr_dispatch_task *task)
 {
     bool there = true;
-    return known(ctx, &there, task->number, NULL) != RR_OK || there;
+    if (known(ctx, &there, task->number, NULL) != RR_OK) {
+        return true;
+    }
+    return there && !stranded(ctx, task->number);
 }
 
 /* ---- answers ---- */
@@ -258,7 +285,9 @@ static int report(struct rr_dispatch_nats *nats, uint32_t done, double percent, 
 {
     struct rr_buf text = {0};
     int rigs = 0;
-    nats_each(nats->rigs, count_rig, &rigs);
+    if (nats_each(nats, NATS_RIGS, count_rig, &rigs, NULL) != RR_OK) {
+        rigs = -1; /* who knows */
+    }
     rr_buf_format(&text, "{\"job\":\"%s\",\"title\":\"", nats->job_hex);
     for (const char *p = nats->job.title; *p != '\0' && text.len < 300; p++) {
         rr_buf_format(&text, "%c", *p < ' ' || *p > '~' || *p == '"' || *p == '\\' ? '?' : *p);

@@ -202,15 +202,14 @@ static bool same_bytes(int a, uint64_t a_at, int b, uint64_t b_at, uint64_t len)
     return same;
 }
 
-/* The records of one GOP in both; `part` is moved behind the GOPs before it. */
-static enum rr_err compare(const struct transcode_job *job, struct transcode_part part,
-                           struct transcode_part *mine, uint32_t skip, struct rr_fault *fault)
+/* The next `records` records in both; `part` is moved behind `skip` of its own first. */
+static enum rr_err compare(struct transcode_part part, struct transcode_part *mine, uint32_t skip,
+                           uint32_t records, struct rr_fault *fault)
 {
     struct rr_buf body = {0}, own = {0};
     uint64_t at = 0, payload = 0, own_at = 0, own_payload = 0;
-    uint32_t records = (uint32_t)job->plan.rung_count + 1;
     enum rr_err err = RR_OK;
-    for (uint32_t i = 0; i < skip * records && err == RR_OK; i++) {
+    for (uint32_t i = 0; i < skip && err == RR_OK; i++) {
         err = transcode_part_next(&part, &body, &at, &payload, fault);
     }
     for (uint32_t i = 0; i < records && err == RR_OK; i++) {
@@ -221,7 +220,9 @@ static enum rr_err compare(const struct transcode_job *job, struct transcode_par
              !same_bytes(part.fd, at, mine->fd, own_at, payload))) {
             err =
                 rr_fail(fault, RR_ERR_TRUST, "%s that was made again here is not what the rig gave",
-                        i == 0 ? "a GOP of the source" : "a GOP");
+                        part.sound ? "the sound"
+                        : i == 0   ? "a GOP of the source"
+                                   : "a GOP");
         }
     }
     rr_buf_clear(&body);
@@ -249,36 +250,44 @@ static enum rr_err cell_of(uint32_t *out, const struct transcode_job *job,
     return err;
 }
 
+/* Opens what was made again; *fd is the caller's. */
+static enum rr_err open_mine(struct transcode_part *out, int *fd, const char *path,
+                             struct rr_fault *fault)
+{
+    struct stat facts;
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0 || fstat(*fd, &facts) != 0) {
+        return rr_fail_errno(fault, "%.200s cannot be read", path);
+    }
+    return transcode_part_open(out, *fd, 0, (uint64_t)facts.st_size, fault);
+}
+
+/* One GOP, or all of the sound, which costs about as much. */
 enum rr_err transcode_part_spot(const struct transcode_job *job, const struct transcode_part *part,
                                 const struct rr_transcode_shard *shard, struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES], folder[RR_PATH_BYTES];
     struct transcode_part mine;
-    struct stat facts;
     uint8_t dice = 0;
     int fd = -1;
-    if (part->sound || part->gops == 0) {
+    if (!part->sound && part->gops == 0) {
         return RR_OK;
     }
     rr_random(&dice, sizeof dice); /* nobody is to know which */
-    uint32_t number = dice % part->gops, cell = 0;
+    uint32_t number = part->sound ? 0 : dice % part->gops, cell = 0;
+    uint32_t records = part->sound ? (uint32_t)job->plan.audio_count + job->plan.subtitle_count
+                                   : (uint32_t)job->plan.rung_count + 1;
     enum rr_err err = rr_path(path, fault, "%s/spot", job->options.job_folder);
     err = err != RR_OK ? err : rr_path(folder, fault, "%s/spot.d", job->options.job_folder);
-    err = err != RR_OK ? err : cell_of(&cell, job, *part, number, fault);
+    err = err != RR_OK || part->sound ? err : cell_of(&cell, job, *part, number, fault);
     err = err != RR_OK ? err
                        : transcode_part_make(path, folder, job, cell, cell + 1, shard->packet_first,
-                                             false, fault);
-    if (err == RR_OK && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
-        err = rr_fail_errno(fault, "%.200s cannot be read", path);
-    }
-    if (err == RR_OK && fstat(fd, &facts) != 0) {
-        err = rr_fail_errno(fault, "%.200s cannot be read", path);
-    }
-    err = err != RR_OK ? err : transcode_part_open(&mine, fd, 0, (uint64_t)facts.st_size, fault);
-    if (err == RR_OK && mine.gops != 1) {
+                                             part->sound, fault);
+    err = err != RR_OK ? err : open_mine(&mine, &fd, path, fault);
+    if (err == RR_OK && !part->sound && mine.gops != 1) {
         err = rr_fail(fault, RR_ERR_TRUST, "no picture falls into GOP %u", (unsigned)cell);
     }
-    err = err != RR_OK ? err : compare(job, *part, &mine, number, fault);
+    err = err != RR_OK ? err : compare(*part, &mine, number * records, records, fault);
     if (fd >= 0) {
         close(fd);
         unlink(path);

@@ -40,7 +40,8 @@ enum rr_err rr_transcode_range(const char *out_path, int source_fd, struct rr_sl
 /* Checks what a rig gave for shards[index] in the file at `path` as any worker's answer, and moves
  * it into the job's folder; done then says so, but for a shard that must be made again because of
  * damage before it. RR_ERR_TRUST: it is not what was asked, the file stays; other errors are our
- * own. `check` makes one GOP of it again here, in all renditions, and compares. */
+ * own. `check` makes one GOP of it again here, in all renditions, or all of the sound, and
+ * compares. */
 enum rr_err rr_transcode_take(struct rr_transcode_job *job, size_t index, const char *path,
                               bool check, struct rr_fault *fault) RR_MUST_USE;
 /* As rr_transcode_progress_fn gets it, of what is taken. */

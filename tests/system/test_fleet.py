@@ -71,13 +71,21 @@ def fleet(url):
     return json.loads(result.stdout) if result.returncode == 0 else {"rigs": [], "jobs": []}
 
 
-def wait_for(what, condition, timeout=180):
+def wait_for(what, condition, timeout=180, job=None):
+    """Until condition(); a job that ends before has failed."""
     until = time.monotonic() + timeout
-    while time.monotonic() < until:
+    while time.monotonic() < until and (job is None or job.poll() is None):
         if condition():
             return
         time.sleep(0.2)
-    raise AssertionError(f"waited {timeout} s for {what}")
+    ended = job is not None and job.poll() is not None
+    raise AssertionError(f"waited for {what}: " + (f"exit {job.returncode}" if ended else f"{timeout} s") + logs())
+
+
+def logs():
+    """The last lines of every program's words."""
+    return "".join(f"\n--- {path.name}\n{path.read_text(errors='replace')[-1500:]}"
+                   for path in sorted(folder.glob("*.log")))
 
 
 def parts(out):
@@ -104,8 +112,7 @@ def step(text, since=[time.monotonic()]):
 def kill_worker_and_server(clip, cluster, workers, expected):
     out = folder / "out-kill"
     job = transcode(clip, out, cluster.url, "kill")
-    wait_for("two shards", lambda: parts(out) >= 2)
-    assert job.poll() is None
+    wait_for("two shards", lambda: parts(out) >= 2, job=job)
     kill(workers.pop("w0"))
     kill(cluster.servers[0])
     step("a worker and a server are dead")
@@ -116,8 +123,7 @@ def kill_worker_and_server(clip, cluster, workers, expected):
 def kill_coordinator(clip, cluster, expected):
     out = folder / "out-coordinator"
     job = transcode(clip, out, cluster.url, "first-life")
-    wait_for("two shards", lambda: parts(out) >= 2)
-    assert job.poll() is None
+    wait_for("two shards", lambda: parts(out) >= 2, job=job)
     kill(job)
     taken = parts(out)
     assert not (out / "master.m3u8").exists()
@@ -130,7 +136,7 @@ def kill_coordinator(clip, cluster, expected):
 def cancel(clip, cluster):
     out = folder / "out-cancel"
     job = transcode(clip, out, cluster.url, "cancel")
-    wait_for("a shard", lambda: parts(out) >= 1)
+    wait_for("a shard", lambda: parts(out) >= 1, job=job)
     kill(job, signal.SIGINT)
     assert job.returncode == 1, job.returncode
     wait_for("idle rigs", lambda: all(one["busy"] == 0 for one in fleet(cluster.url)["rigs"]))
@@ -177,7 +183,7 @@ def main():
     wait_for("four rigs", lambda: len(fleet(cluster.url)["rigs"]) == 4)
     step("three servers, three workers and one that cannot work")
     kill_worker_and_server(clip, cluster, workers, expected)
-    wait_for("what w1 did", lambda: any(one["name"] == "w1" and one["done"] > 0 for one in fleet(cluster.url)["rigs"]))
+    wait_for("what the others did", lambda: any(one["done"] > 0 for one in fleet(cluster.url)["rigs"]))
     kill(broken, signal.SIGTERM)
     assert broken.returncode == 0, broken.returncode
     cluster.start(0)

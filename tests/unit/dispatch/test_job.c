@@ -6,12 +6,15 @@
 
 #define CLIP "bbb_480p24_vp9_opus_8s.webm"
 
+static unsigned shards; /* of the job, the sound last; the first test counts them */
+
 /* Between the coordinator and the queue of threads. */
 struct rogue {
     struct rr_dispatch_queue inner;
     unsigned lose;  /* offers that nobody gets, at first */
     unsigned spoil; /* parts of rig "liar" with another byte, at first */
     unsigned fail;  /* answers that are failures, at first */
+    bool sound;     /* only the sound is spoiled */
     bool doubling;  /* each answer comes twice */
     bool again;
     struct rr_dispatch_answer last;
@@ -74,7 +77,7 @@ static enum rr_err rogue_next(void *ctx, struct rr_dispatch_answer *out, char pa
     if (err != RR_OK || !*got || out->code != RR_OK) {
         return err;
     }
-    if (rogue->spoil > 0) {
+    if (rogue->spoil > 0 && (!rogue->sound || out->number == shards - 1)) {
         rogue->spoil--;
         snprintf(out->rig, sizeof out->rig, "liar");
         spoil(path);
@@ -124,7 +127,6 @@ static const struct rr_dispatch_ops rogue_ops = {rogue_begin, rogue_offer, rogue
 
 static char clip[RR_PATH_BYTES];
 static struct rr_hash32 expected;
-static unsigned shards; /* of the job; the first test counts them */
 
 static struct rr_transcode_options small(const char *folder)
 {
@@ -201,6 +203,15 @@ static void a_wrong_part_goes_to_another_and_its_rig_gets_no_more(void **state)
     assert_int_equal(rogue.offers, shards + 3);
 }
 
+static void spoiled_sound_is_found(void **state)
+{
+    struct rogue rogue = {.spoil = 1, .sound = true};
+    (void)state;
+    assert_int_equal(run(&rogue, "sound", NULL), RR_OK);
+    assert_int_equal(rogue.refused, 1);
+    assert_int_equal(rogue.offers, shards + 1);
+}
+
 static void a_shard_that_fails_everywhere_ends_the_job_with_its_sentence(void **state)
 {
     struct rogue rogue = {.fail = 1000};
@@ -226,6 +237,7 @@ int main(void)
         cmocka_unit_test(threads_of_one_rig_give_the_same_bytes),
         cmocka_unit_test(lost_tasks_are_offered_again_and_doubled_answers_count_once),
         cmocka_unit_test(a_wrong_part_goes_to_another_and_its_rig_gets_no_more),
+        cmocka_unit_test(spoiled_sound_is_found),
         cmocka_unit_test(a_shard_that_fails_everywhere_ends_the_job_with_its_sentence),
         cmocka_unit_test(a_cancelled_job_goes_on_where_it_was),
     };
