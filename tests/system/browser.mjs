@@ -61,9 +61,11 @@ async function switchLevel(page) {
   seen.after = await videoNow(page);
   await waitTime(page, seen.after.time + 1, 30000);
   seen.end = await videoNow(page);
-  must(seen.end.total > 24, `${seen.end.total} frames were shown`);
-  seen.droppedShare = seen.end.dropped / seen.end.total;
-  must(seen.droppedShare < 0.05, `${seen.end.dropped} of ${seen.end.total} frames were dropped`);
+  // From the third second on: before it the page starts, beside a rig that mines. ladders.mjs has the strict bound.
+  const shown = seen.end.total - seen.before.total;
+  const dropped = seen.end.dropped - seen.before.dropped;
+  must(shown > 24, `${shown} frames were shown`);
+  must(dropped < 0.05 * shown, `${dropped} of ${shown} frames were dropped`);
   must(!/stopped/i.test(seen.end.text), seen.end.text);
 }
 
