@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define OPEN_TRIES_US UINT64_C(30000000)
+#define ALONE_US      UINT64_C(10000000) /* until a cluster counts as smaller than three */
 #define PARTS_BYTES   (INT64_C(64) << 30)
 #define DAY_NS        (INT64_C(86400) * 1000000000)
 #define URLS_MAX      16
@@ -113,15 +114,28 @@ static enum rr_err make_options(struct rr_dispatch_nats *nats,
 
 /* ---- streams ---- */
 
+/* A stream that is there is the operator's, with whatever limits. */
 static natsStatus add_stream(struct rr_dispatch_nats *nats, jsStreamConfig *config,
                              jsErrCode *error)
 {
+    jsStreamInfo *there = NULL;
+    if (js_GetStreamInfo(&there, nats->js, config->Name, NULL, error) == NATS_OK) {
+        jsStreamInfo_Destroy(there);
+        return NATS_OK;
+    }
+    *error = 0;
     config->Replicas = nats->replicas;
     natsStatus status = js_AddStream(NULL, nats->js, config, NULL, error);
     if (status != NATS_OK && *error == EXISTS) {
-        return NATS_OK; /* of another version or with other limits: then it is the operator's */
+        return NATS_OK; /* somebody was faster */
     }
-    if (status != NATS_OK && nats->replicas > 1 && (*error == NO_REPLICAS || *error == NO_PEERS)) {
+    /* Servers of a rack that starts find each other one by one. */
+    bool lone = *error == NO_REPLICAS || (*error == NO_PEERS && nats_now_us() > nats->alone_us);
+    if (status != NATS_OK && nats->replicas > 1 && lone) {
+        if (*error == NO_PEERS) {
+            rr_log(RR_LOG_WARN, "dispatch",
+                   "the cluster has fewer than three servers with JetStream: one copy of all");
+        }
         nats->replicas = 1;
         return add_stream(nats, config, error);
     }
@@ -180,6 +194,7 @@ enum rr_err rr_dispatch_nats_open(struct rr_dispatch_nats **out,
     natsStatus status = NATS_OK;
     jsErrCode error = 0;
     nats->replicas = 3;
+    nats->alone_us = nats_now_us() + ALONE_US;
     enum rr_err err = make_options(nats, options, fault);
     while (err == RR_OK) {
         if (nats->connection == NULL) {

@@ -31,6 +31,7 @@ struct rr_dispatch_nats {
     jsCtx *js;
     kvStore *rigs, *runs;
     int replicas;
+    uint64_t alone_us; /* until then servers may still find each other */
     /* of the coordinator */
     struct rr_dispatch_job job;
     char job_hex[65];
