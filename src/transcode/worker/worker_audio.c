@@ -36,6 +36,7 @@ struct sound {
     int64_t drop;    /* samples still to be dropped */
     int64_t sent;    /* samples given to the encoder */
     int64_t rebase;  /* correction after a broken time stamp */
+    int64_t silence; /* samples that nothing of the input stands for */
     bool flowing;
     int out_fd, sizes_fd;
     struct rr_buf sizes;
@@ -220,6 +221,23 @@ static enum rr_err put_silence(struct sound *sound, int64_t samples, struct rr_f
     return err;
 }
 
+/* Time stamps cost an input nothing, the silence between them is coded like any sound: what is
+ * filled in is paid for in the file's bytes. What grows has no size yet, and no end either. */
+static enum rr_err fill_gap(struct sound *sound, int64_t samples, struct rr_fault *fault)
+{
+    int64_t rate = sound->encoder->sample_rate;
+    int64_t most_s = TRANSCODE_SILENCE_FREE_S + sound->input.size / TRANSCODE_SILENCE_BYTES_PER_S;
+    sound->silence += samples;
+    if (!worker_follow_on() && sound->silence / rate > most_s) {
+        return rr_fail(fault, RR_ERR_LIMIT,
+                       "time stamps that leave %lld s without sound, in a file of %lld bytes: at "
+                       "most %lld s of silence are filled in; leave the track out with --audio",
+                       (long long)(sound->silence / rate), (long long)sound->input.size,
+                       (long long)most_s);
+    }
+    return put_silence(sound, samples, fault);
+}
+
 /* NULL planes: what the resampler still holds, and its end. */
 static enum rr_err convert(struct sound *sound, uint8_t **planes, int samples,
                            struct rr_fault *fault)
@@ -287,7 +305,7 @@ static enum rr_err align(struct sound *sound, struct rr_fault *fault)
         sound->drop -= gap;
         return RR_OK;
     }
-    return put_silence(sound, gap, fault);
+    return fill_gap(sound, gap, fault);
 }
 
 /* ---- the pass
@@ -299,7 +317,8 @@ static enum rr_err decode(struct sound *sound, const AVPacket *packet, struct rr
     enum rr_err err = RR_OK;
     avcodec_send_packet(sound->decoder, packet);
     while (err == RR_OK && avcodec_receive_frame(sound->decoder, sound->frame) == 0) {
-        if (sound->frame->sample_rate > 0 && sound->frame->nb_samples > 0) {
+        if (sound->frame->sample_rate >= TRANSCODE_SAMPLE_RATE_MIN &&
+            sound->frame->nb_samples > 0) {
             err = open_resampler(sound, fault);
             err = err != RR_OK ? err : align(sound, fault);
             err = err != RR_OK ? err
@@ -368,6 +387,13 @@ static enum rr_err run(struct sound *sound, int fd, struct rr_fault *fault)
         return rr_fail(fault, RR_ERR_MEMORY, "no memory for sound");
     }
     err = worker_decoder_open(&sound->decoder, sound->input.format->streams[stream], fault);
+    int rate = err == RR_OK ? sound->decoder->sample_rate : 0;
+    if (rate > 0 && rate < TRANSCODE_SAMPLE_RATE_MIN) { /* 0: its first frame will tell */
+        err = rr_fail(fault, RR_ERR_LIMIT,
+                      "sound of %d samples a second; at least %d are taken; leave the track out "
+                      "with --audio",
+                      rate, TRANSCODE_SAMPLE_RATE_MIN);
+    }
     err = err != RR_OK ? err : open_encoder(sound, fault);
     err = err != RR_OK ? err : read_all(sound, fault);
     return err != RR_OK ? err : finish(sound, fault);

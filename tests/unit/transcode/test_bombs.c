@@ -132,6 +132,50 @@ static void the_work_of_a_job_is_bounded_while_it_runs(void **state)
     }
 }
 
+/* Ten short packets of sound, each ten minutes after the one before: silence for nothing. It was a
+ * day of it that kept a worker busy (spoiled file 3121 of seed 2026). */
+static void silence_between_packets_is_bounded_by_the_bytes_of_the_file(void **state)
+{
+    (void)state;
+    make("-f lavfi -i sine=r=8000:d=0.6:samples_per_frame=480 -af "
+         "asetpts=PTS+floor(NB_CONSUMED_SAMPLES/480)*590/TB -c:a pcm_s16le %s/g.mkv",
+         "g.mkv");
+    must_be(RR_ERR_LIMIT, "at most 2", 0); /* half an hour, and some minutes for its 11 kB */
+}
+
+/* What is said now and then, from the second minute on, is no bomb. */
+static void gaps_of_minutes_in_sound_are_filled(void **state)
+{
+    (void)state;
+    struct rr_transcode_options options = kit_options("60", 1);
+    struct rr_transcode_result result = {0};
+    struct rr_fault fault = {0};
+    make("-f lavfi -i testsrc2=s=64x48:r=1:d=400 -f lavfi -i sine=r=8000:d=0.2:samples_per_frame="
+         "480 -af asetpts=PTS+(70+floor(NB_CONSUMED_SAMPLES/480)*150)/TB -c:v libx264 -preset "
+         "ultrafast -c:a pcm_s16le %s/h.mkv",
+         "h.mkv");
+    options.preset = "ultrafast";
+    if (kit_job(&result, kit_path("h.mkv"), "job", &options, &fault) != RR_OK) {
+        fail_msg("%s", fault.text);
+    }
+    const struct rr_transcode_rendition *sound = &result.renditions[result.rendition_count - 1];
+    const struct rr_transcode_segment *last = &sound->segments[sound->segment_count - 1];
+    assert_int_equal(sound->info.kind, RR_RENDITION_AUDIO);
+    assert_int_equal((last->start + last->duration) / sound->info.timescale, 520);
+    rr_transcode_result_clear(&result);
+    assert_int_equal(rr_remove_tree(kit_path("job"), NULL), RR_OK);
+}
+
+/* 9600 samples, which at one a second are hours. */
+static void sound_of_a_few_samples_a_second_is_refused(void **state)
+{
+    (void)state;
+    make("-f lavfi -i sine=r=8000:d=1.2 %s/i.caf", "i.caf");
+    static const uint8_t one[8] = {0x3f, 0xf0}; /* 1.0, big endian */
+    memcpy(find("desc") + 12, one, sizeof one);
+    must_be(RR_ERR_LIMIT, "1 samples a second", 0);
+}
+
 /* A compressed index that says it is 1.9 GB. */
 static void a_compressed_index_is_not_believed(void **state)
 {
@@ -164,6 +208,9 @@ int main(void)
         cmocka_unit_test(too_many_streams_are_refused),
         cmocka_unit_test(a_rate_beyond_reason_is_refused),
         cmocka_unit_test(the_work_of_a_job_is_bounded_while_it_runs),
+        cmocka_unit_test(silence_between_packets_is_bounded_by_the_bytes_of_the_file),
+        cmocka_unit_test(gaps_of_minutes_in_sound_are_filled),
+        cmocka_unit_test(sound_of_a_few_samples_a_second_is_refused),
         cmocka_unit_test(a_compressed_index_is_not_believed),
     };
     return cmocka_run_group_tests(tests, kit_begin, end);
