@@ -59,8 +59,9 @@ static json_t *rendition_json(const struct rr_transcode_rendition *rendition)
                      "frames", (json_int_t)rendition->frames_out, "bytes", (json_int_t)bytes);
 }
 
-static void print_result(const struct rr_transcode_result *result, const char *folder, bool whole,
-                         bool json)
+/* first: the file that a player is given; "" when the folder's name is all. */
+static void print_result(const struct rr_transcode_result *result, const char *folder,
+                         const char *first, bool json)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < result->rendition_count; i++) {
@@ -86,8 +87,8 @@ static void print_result(const struct rr_transcode_result *result, const char *f
                   (unsigned long long)cli_number(row, "segments"),
                   (double)cli_number(row, "bytes") / 1e6);
     }
-    cli_print("%s%s: %llu frames in %.1f s", folder, whole ? "" : "/master.m3u8",
-              (unsigned long long)result->frames_in, result->seconds);
+    cli_print("%s%s: %llu frames in %.1f s", folder, first, (unsigned long long)result->frames_in,
+              result->seconds);
     if (result->concealed > 0) {
         cli_print("; damage concealed in %llu pictures, first in GOP %u",
                   (unsigned long long)result->concealed, (unsigned)result->first_damage);
@@ -124,9 +125,10 @@ static enum rr_err read_tracks(struct rr_transcode_options *job, const struct tr
     return err != RR_OK ? err : rr_tracks_parse(&job->subtitles, words->subtitles, fault);
 }
 
-/* One MP4 file when asked for, or by its name; HLS and DASH are one folder. */
-static enum rr_err read_format(bool *whole, const char *format, const char *out,
-                               struct rr_fault *fault)
+/* One MP4 file when asked for, or by its name; else a folder, with the manifests of one format when
+ * it is named. */
+static enum rr_err read_format(bool *whole, enum rr_transcode_lists *lists, const char *format,
+                               const char *out, struct rr_fault *fault)
 {
     size_t len = strlen(out);
     if (format == NULL) {
@@ -134,9 +136,14 @@ static enum rr_err read_format(bool *whole, const char *format, const char *out,
         return RR_OK;
     }
     *whole = strcmp(format, "mp4") == 0;
-    return *whole || strcmp(format, "hls") == 0 || strcmp(format, "dash") == 0
+    *lists = strcmp(format, "hls") == 0    ? RR_LISTS_HLS
+             : strcmp(format, "dash") == 0 ? RR_LISTS_DASH
+                                           : RR_LISTS_BOTH;
+    return *whole || *lists != RR_LISTS_BOTH
                ? RR_OK
-               : rr_fail(fault, RR_ERR_USAGE, "format \"%.32s\": hls, dash and mp4 are known",
+               : rr_fail(fault, RR_ERR_USAGE,
+                         "format \"%.32s\": hls, dash and mp4 are known; without the option a "
+                         "folder serves HLS and DASH",
                          format);
 }
 
@@ -250,7 +257,7 @@ static enum rr_err run(const struct words *words, int argc, char **argv, struct 
     bool whole = false;
     enum rr_err err = read_options(&job, words, fault);
     if (err == RR_OK && words->folder != NULL) {
-        err = read_format(&whole, words->tracks.format, words->folder, fault);
+        err = read_format(&whole, &job.lists, words->tracks.format, words->folder, fault);
         job.one_rung = whole;
     }
     if (err == RR_OK && (words->dry_run || words->explain)) {
@@ -270,7 +277,11 @@ static enum rr_err run(const struct words *words, int argc, char **argv, struct 
     rr_buf_clear(&note);
     cli_meter(NULL);
     if (err == RR_OK) {
-        print_result(&result, words->folder, whole, words->json);
+        print_result(&result, words->folder,
+                     whole                        ? ""
+                     : job.lists == RR_LISTS_DASH ? "/manifest.mpd"
+                                                  : "/master.m3u8",
+                     words->json);
         rr_transcode_result_clear(&result);
     }
     return err;
@@ -292,6 +303,12 @@ int cli_transcode(int argc, char **argv)
     if ((words.folder == NULL && !(words.dry_run && !words.resume)) ||
         count != (words.resume ? 0 : 1)) {
         return cli_usage(argv[0]);
+    }
+    if (words.resume && words.tracks.format != NULL) {
+        enum rr_err err = rr_fail(&fault, RR_ERR_USAGE,
+                                  "--resume goes on by the words that the job was begun with; for "
+                                  "another --format give the whole command again");
+        return cli_fail(err, &fault, words.json);
     }
     bool json = words.json;
     sigaction(SIGINT, &action, NULL);

@@ -26,6 +26,12 @@ typedef enum rr_err rr_transcode_maker(void *ctx, struct rr_transcode_result *ou
                                        rr_transcode_progress_fn *progress, void *progress_ctx,
                                        const atomic_bool *cancel, struct rr_fault *fault);
 /* A field of 0 or NULL stands for its default. All pointers are borrowed for the call. */
+/* Which manifests a folder gets; the segments of pictures and sound are the same. */
+enum rr_transcode_lists {
+    RR_LISTS_BOTH, /* HLS and DASH, master.m3u8 last */
+    RR_LISTS_HLS,
+    RR_LISTS_DASH /* manifest.mpd last */
+};
 struct rr_transcode_options {
     struct rr_ladder ladder;
     uint32_t gop_ms;     /* 500..10000, default 2000 */
@@ -38,6 +44,7 @@ struct rr_transcode_options {
     bool keep_channels; /* 5.1 and more stay 5.1, one stays one; else all sound becomes stereo */
     uint8_t video;      /* number of the video stream, from 1 on; 0: the best */
     bool one_rung;      /* only the highest rung of the ladder that fits */
+    enum rr_transcode_lists lists;     /* of rr_transcode_to_folder */
     struct rr_tracks audio, subtitles; /* default: all */
     const char *mp4_path; /* not NULL: the highest rung and all tracks as one MP4 there, too */
     const char *preset;   /* ultrafast..veryslow, default "veryfast" (H.264) or "superfast" (HEVC);
@@ -167,9 +174,11 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
 /* Transcodes the file at in_path into folder: master.m3u8, manifest.mpd, NAME/index.m3u8,
  * NAME/init.mp4, NAME/seg_00000.m4s ... (subtitles: NAME/all.ttml, NAME/seg_00000.vtt ...). The job
  * runs in folder/.job (options->job_folder is not used), which is left there to go on from when
- * this fails, and removed at the end. master.m3u8 comes last: a folder without it is not whole. A
- * folder that holds another ladder is RR_ERR_EXISTS. out may be NULL; its paths are those of the
- * finished files. Otherwise as rr_transcode_run. */
+ * this fails, and removed at the end. master.m3u8 comes last: a folder without it is not whole.
+ * options->lists leaves out what only the other format reads (DASH alone: manifest.mpd comes last);
+ * a job may go on with other lists. A folder that holds a ladder is RR_ERR_EXISTS. out may be NULL;
+ * its paths are those of the finished files, NULL of text that was left out. Otherwise as
+ * rr_transcode_run. */
 enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *folder,
                                    const char *in_path, const struct rr_transcode_options *options,
                                    rr_transcode_progress_fn *progress, void *ctx,

@@ -31,30 +31,67 @@ static enum rr_err move(char **path, const char *folder, const char *name, struc
     return err;
 }
 
-static enum rr_err place_rendition(struct rr_transcode_rendition *rendition, const char *folder,
-                                   struct rr_fault *fault)
+/* folder/name/file is not there; one of a run with other lists that was interrupted here goes. */
+static enum rr_err leave_out(const char *folder, const char *name, const char *file,
+                             struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    enum rr_err err = rr_path(path, fault, "%s/%s/%s", folder, name, file);
+    return err != RR_OK || unlink(path) == 0 || errno == ENOENT
+               ? err
+               : rr_fail_errno(fault, "%.200s cannot be removed", path);
+}
+
+/* Puts *path (owned) in place, or leaves it out. */
+static enum rr_err place(char **path, bool wanted, const char *folder, const char *name,
+                         struct rr_fault *fault)
+{
+    if (wanted) {
+        return move(path, folder, name, fault);
+    }
+    const char *file = strrchr(*path, '/');
+    enum rr_err err = leave_out(folder, name, file != NULL ? file + 1 : *path, fault);
+    rr_free(*path);
+    *path = NULL;
+    return err;
+}
+
+static enum rr_err write_media(const struct rr_rendition *shown, const char *folder,
+                               struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     struct rr_buf text = {0};
+    rr_hls_media(&text, shown);
+    enum rr_err err = rr_path(path, fault, "%s/%s/index.m3u8", folder, shown->name);
+    err = err != RR_OK ? err : rr_file_write(path, rr_buf_slice(&text), 0644, fault);
+    rr_buf_clear(&text);
+    return err;
+}
+
+/* Text is one file for DASH and segments for HLS. */
+static enum rr_err place_rendition(struct rr_transcode_rendition *rendition, const char *folder,
+                                   enum rr_transcode_lists lists, struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
     struct rr_rendition shown = rendition->info;
+    bool text = shown.kind == RR_RENDITION_SUBTITLE;
     enum rr_err err = rr_path(path, fault, "%s/%s", folder, shown.name);
     err = err != RR_OK ? err : rr_make_folders(path, fault);
-    err = err != RR_OK ? err : move(&rendition->init_path, folder, shown.name, fault);
+    err = err != RR_OK ? err
+                       : place(&rendition->init_path, !text || lists != RR_LISTS_HLS, folder,
+                               shown.name, fault);
     shown.segments = rr_alloc_array(rendition->segment_count + 1u, sizeof *shown.segments);
     shown.segment_count = rendition->segment_count;
     for (uint32_t i = 0; i < rendition->segment_count && err == RR_OK; i++) {
-        err = move(&rendition->segments[i].path, folder, shown.name, fault);
+        err = place(&rendition->segments[i].path, !text || lists != RR_LISTS_DASH, folder,
+                    shown.name, fault);
         shown.segments[i].start = rendition->segments[i].start;
         shown.segments[i].duration = rendition->segments[i].duration;
     }
     if (err == RR_OK) {
-        err = rr_path(path, fault, "%s/%s/index.m3u8", folder, shown.name);
+        err = lists == RR_LISTS_DASH ? leave_out(folder, shown.name, "index.m3u8", fault)
+                                     : write_media(&shown, folder, fault);
     }
-    if (err == RR_OK) {
-        rr_hls_media(&text, &shown);
-        err = rr_file_write(path, rr_buf_slice(&text), 0644, fault);
-    }
-    rr_buf_clear(&text);
     rr_free(shown.segments);
     return err;
 }
@@ -99,14 +136,21 @@ static enum rr_err write_text(const char *folder, const char *name, const struct
     return err;
 }
 
-/* master.m3u8 last: it says that the folder is whole. */
+/* master.m3u8 last, or manifest.mpd where it is alone: it says that the folder is whole. */
 static enum rr_err write_master(const struct rr_transcode_result *result, const char *folder,
-                                struct rr_fault *fault)
+                                enum rr_transcode_lists lists, struct rr_fault *fault)
 {
     struct rr_manifest view;
     make_view(&view, result);
-    enum rr_err err = write_text(folder, "manifest.mpd", &view, rr_dash_manifest, fault);
-    err = err != RR_OK ? err : write_text(folder, "master.m3u8", &view, rr_hls_master, fault);
+    enum rr_err err = lists == RR_LISTS_DASH  ? leave_out(folder, ".", "master.m3u8", fault)
+                      : lists == RR_LISTS_HLS ? leave_out(folder, ".", "manifest.mpd", fault)
+                                              : RR_OK;
+    if (err == RR_OK && lists != RR_LISTS_HLS) {
+        err = write_text(folder, "manifest.mpd", &view, rr_dash_manifest, fault);
+    }
+    if (err == RR_OK && lists != RR_LISTS_DASH) {
+        err = write_text(folder, "master.m3u8", &view, rr_hls_master, fault);
+    }
     clear_view(&view);
     return err;
 }
@@ -151,7 +195,8 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
     int fd = -1;
     enum rr_err err = open_input(&fd, in_path, fault);
     err = err != RR_OK ? err : rr_path(work, fault, "%s/.job", folder);
-    if (err == RR_OK && there(folder, "master.m3u8") && !there(folder, ".job")) {
+    if (err == RR_OK && !there(folder, ".job") &&
+        (there(folder, "master.m3u8") || there(folder, "manifest.mpd"))) {
         err = rr_fail(fault, RR_ERR_EXISTS,
                       "%.200s holds a ladder already; remove it or name another folder", folder);
     }
@@ -169,9 +214,9 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
         close(fd);
     }
     for (uint32_t i = 0; i < result.rendition_count && err == RR_OK; i++) {
-        err = place_rendition(&result.renditions[i], folder, fault);
+        err = place_rendition(&result.renditions[i], folder, options->lists, fault);
     }
-    err = err != RR_OK ? err : write_master(&result, folder, fault);
+    err = err != RR_OK ? err : write_master(&result, folder, options->lists, fault);
     err = err != RR_OK ? err : rr_remove_tree(work, fault);
     if (err == RR_OK && out != NULL) {
         *out = result;

@@ -74,6 +74,54 @@ def going_on():
     assert gone.returncode == 1 and "no job to go on with" in gone.stderr, gone
 
 
+def formats():
+    """a folder serves HLS and DASH, or the one that is named; the segments are the same"""
+    text, source = work / "text.srt", work / "text.mkv"
+    text.write_text("1\n00:00:01,000 --> 00:00:02,000\nOne\n\n2\n00:00:03,000 --> 00:00:05,000\nTwo\n")
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(clip), "-i", str(text), "-c", "copy", "-map", "0",
+                    "-map", "1", str(source)], check=True)
+    words = ["transcode", str(source), "--ladder", "240", "--preset", "ultrafast"]
+    printed = {name: reelrig(*words, "-o", str(work / f"f-{name}"), *more, check=True).stdout
+               for name, more in (("both", []), ("hls", ["--format", "hls"]), ("dash", ["--format", "dash"]))}
+    both, hls, dash = (digests(work / f"f-{name}") for name in ("both", "hls", "dash"))
+    of_hls = {path for path in both if path.endswith((".m3u8", ".vtt"))}
+    of_dash = {path for path in both if path.endswith((".mpd", ".ttml"))}
+    assert "master.m3u8" in of_hls and "manifest.mpd" in of_dash, sorted(both)
+    assert any(path.endswith(".vtt") for path in of_hls) and any(path.endswith(".ttml") for path in of_dash)
+    assert hls == {path: both[path] for path in both if path not in of_dash}, sorted(hls)
+    assert dash == {path: both[path] for path in both if path not in of_hls}, sorted(dash)
+    assert "f-dash/manifest.mpd" in printed["dash"] and "f-hls/master.m3u8" in printed["hls"], printed
+    for name, first in (("hls", "master.m3u8"), ("dash", "manifest.mpd")):
+        subprocess.run(["ffmpeg", "-v", "error", "-xerror", "-i", str(work / f"f-{name}" / first), "-map", "0:v",
+                        "-map", "0:a", "-f", "null", "-"], check=True)
+    for more in ([], ["--format", "hls"], ["--format", "dash"]):  # what is finished is nobody's to change
+        for name in ("both", "hls", "dash"):
+            again = reelrig(*words, "-o", str(work / f"f-{name}"), *more)
+            assert again.returncode == 1 and "holds a ladder already" in again.stderr, again
+    assert digests(work / "f-dash") == dash and digests(work / "f-hls") == hls
+
+
+def another_format():
+    """an interrupted job goes on with another format and leaves nothing of the first"""
+    words = [str(bin_folder / "reelrig"), "transcode", str(clip), "-o", str(work / "g"), "--ladder", "360,240",
+             "--gop-ms", "500", "--preset", "medium"]
+    job = subprocess.Popen(words + ["--format", "hls"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.time() + 120
+    while time.time() < end and job.poll() is None and not list(work.glob("g/.job/es-*")):
+        time.sleep(0.01)
+    job.send_signal(signal.SIGINT)
+    job.communicate(timeout=60)
+    if job.returncode != 0:
+        refused = reelrig("transcode", "--resume", "-o", str(work / "g"), "--format", "dash")
+        assert refused.returncode == 2 and "whole command" in refused.stderr, refused
+        (work / "g/360p").mkdir()  # as if it had been ended while it put files in place
+        for name in ("master.m3u8", "360p/index.m3u8"):
+            (work / "g" / name).write_text("#EXTM3U\n")
+        subprocess.run(words + ["--format", "dash"], check=True, capture_output=True)
+        made = digests(work / "g")
+        assert made == {path: data for path, data in digests(work / "a").items() if not path.endswith(".m3u8")}
+
+
 def wrong_words():
     """each failure has its exit status and a sentence that says what to do"""
     junk = work / "junk.mp4"
@@ -85,6 +133,7 @@ def wrong_words():
             (2, "h264, hevc, av1", [str(clip), "-o", str(work / "x"), "--codec", "mpeg2"]),
             (2, "--gop-ms", [str(clip), "-o", str(work / "x"), "--gop-ms", "fast"]),
             (2, "500 to 10000", [str(clip), "-o", str(work / "x"), "--gop-ms", "20"]),
+            (2, "hls, dash and mp4", [str(clip), "-o", str(work / "x"), "--format", "mkv"]),
             (2, "preset", [str(clip), "-o", str(work / "x"), "--preset", "hasty"]),
             (1, "No such file", [str(work / "nothing.mp4"), "-o", str(work / "x")]),
             (1, "", [str(junk), "-o", str(work / "x")]), (1, "", [str(empty), "-o", str(work / "x")]),
@@ -121,4 +170,4 @@ def manual():
         assert option in options, f"the manual page tells of --{option}, which the program does not take"
 
 
-run_tests([dry_run, progress, going_on, wrong_words, bench, manual])
+run_tests([dry_run, progress, going_on, formats, another_format, wrong_words, bench, manual])
