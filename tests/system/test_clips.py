@@ -134,7 +134,7 @@ def check_length(name, index, expected, frame_s):
 def check_clip(clip, codec):
     started = time.monotonic()
     large = clip.stat().st_size > 8e6 or "1080" in clip.name
-    ladder = "720,480,360" if full else "480,240" if short and large else "720,480"
+    ladder = "720,480,360" if full else "480,240" if short or large else "720,480"
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         out = folder / "out"

@@ -87,7 +87,8 @@ int main(void)
 {
     struct CMUnitTest tests[RR_COUNT(clips) + 2];
     size_t count = 0;
-    for (size_t i = 0; i < RR_COUNT(clips); i++) {
+    /* The first two are long and plain. */
+    for (size_t i = getenv("RR_SHORT") != NULL ? 2 : 0; i < RR_COUNT(clips); i++) {
         union {
             const struct clip *in;
             void *out;
