@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define JSON_MAX (1u << 20)
+#define JSON_MAX     (1u << 20)
+#define ENCODERS_FED 6 /* by one source worker */
+#define SHARDS_MAX   64
 
 static atomic_bool stop;
 
@@ -21,6 +23,28 @@ static void on_signal(int signum)
 }
 
 /* ---- a job on many rigs ---- */
+
+/* One source worker decodes and scales for all encoders, which is about a seventh of a ladder's
+ * work (bench transcode): it feeds six. With more, parts of the source are made side by side. A
+ * device that decodes feeds more. */
+unsigned cli_fleet_sources(const struct rr_transcode_options *job)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned encoders = job->workers != 0 ? job->workers : cores > 0 ? (unsigned)cores : 1;
+    size_t devices = 0;
+    if (encoders < 2 * ENCODERS_FED || job->class != RR_TRANSCODE_EXACT) {
+        return 1;
+    }
+    if (job->device == NULL || strcmp(job->device, "cpu") != 0) {
+        struct rr_transcode_device *found = rr_alloc_array(RR_TRANSCODE_DEVICES_MAX, sizeof *found);
+        struct rr_fault ignored;
+        if (rr_transcode_devices(found, &devices, job, &ignored) != RR_OK) {
+            devices = 0;
+        }
+        rr_free(found);
+    }
+    return devices > 0 ? 1 : (encoders + ENCODERS_FED / 2) / ENCODERS_FED;
+}
 
 enum rr_err cli_fleet_open(struct cli_fleet *fleet, const struct cli_fleet_words *words,
                            const char *title, struct rr_transcode_options *job,
@@ -34,17 +58,20 @@ enum rr_err cli_fleet_open(struct cli_fleet *fleet, const struct cli_fleet_words
         err = rr_dispatch_nats_open(&fleet->nats, &options, fault);
         fleet->run.queue =
             err == RR_OK ? rr_dispatch_nats_queue(fleet->nats) : (struct rr_dispatch_queue){0};
-    } else if (words->shards != NULL) {
-        char *end = NULL;
-        unsigned long shards = strtoul(words->shards, &end, 10);
-        if (shards < 1 || shards > 64 || *end != '\0') {
+    } else {
+        uint64_t shards = 0;
+        if (words->shards == NULL) {
+            shards = cli_fleet_sources(job);
+        } else if (!cli_read_number(words->shards, SHARDS_MAX, &shards) || shards < 1) {
             return rr_fail(fault, RR_ERR_USAGE, "--shards %.20s: 1 to 64 are possible",
                            words->shards);
         }
-        fleet->local = rr_dispatch_local_new((unsigned)shards);
+        if (words->shards == NULL && shards < 2) {
+            return RR_OK;
+        }
+        fleet->local = rr_dispatch_local_new((unsigned)(shards < SHARDS_MAX ? shards : SHARDS_MAX));
         fleet->run.queue = rr_dispatch_local_queue(fleet->local);
-    } else {
-        return RR_OK;
+        fleet->run.own = true;
     }
     if (err == RR_OK) {
         fleet->run.title = slash != NULL ? slash + 1 : title;

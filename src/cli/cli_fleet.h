@@ -13,6 +13,9 @@ struct cli_fleet {
     struct rr_dispatch_nats *nats;
     struct rr_dispatch_run run;
 };
+/* Parts of the source that a job without further words makes side by side on this machine: 1 on
+ * few cores, or with a device that decodes. May open devices. */
+unsigned cli_fleet_sources(const struct rr_transcode_options *job);
 /* Sets job->maker when the words ask for rigs; *fleet ({0}) and title must outlive the job. Then
  * cli_fleet_close, also after a failure. */
 enum rr_err cli_fleet_open(struct cli_fleet *fleet, const struct cli_fleet_words *words,

@@ -27,7 +27,7 @@ static json_t *facts_json(const struct rr_transcode_facts *facts)
     return out;
 }
 
-static void print_json(const struct rr_transcode_outline *outline)
+static void print_json(const struct rr_transcode_outline *outline, unsigned sources)
 {
     json_t *rungs = json_array();
     for (uint32_t i = 0; i < outline->rung_count; i++) {
@@ -40,12 +40,12 @@ static void print_json(const struct rr_transcode_outline *outline)
                                                (json_int_t)rung->rate.max_kbps, "why", rung->why));
     }
     json_t *out =
-        json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:b, s:b, s:s, s:s, s:o}", "event", "plan",
+        json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:s, s:s, s:o}", "event", "plan",
                   "source", facts_json(&outline->facts), "profile", outline->profile, "gop_ms",
                   (json_int_t)outline->gop_ms, "gops", (json_int_t)outline->gops, "workers",
-                  (json_int_t)outline->workers, "ten_bit", (int)outline->ten_bit, "tone_map",
-                  (int)outline->tone_map, "rates", outline->rates, "exactness", outline->exactness,
-                  "rungs", rungs);
+                  (json_int_t)outline->workers, "sources", (json_int_t)sources, "ten_bit",
+                  (int)outline->ten_bit, "tone_map", (int)outline->tone_map, "rates",
+                  outline->rates, "exactness", outline->exactness, "rungs", rungs);
     cli_print_json(out);
     json_decref(out);
 }
@@ -59,11 +59,12 @@ static void rate_text(char *out, size_t room, const struct rr_rung_rate *rate)
     }
 }
 
-void cli_outline_print(const struct rr_transcode_outline *outline, bool explain, bool json)
+void cli_outline_print(const struct rr_transcode_outline *outline, unsigned sources, bool explain,
+                       bool json)
 {
     const struct rr_transcode_facts *facts = &outline->facts;
     if (json) {
-        print_json(outline);
+        print_json(outline, sources);
         return;
     }
     cli_print("source: %s", facts->container);
@@ -97,5 +98,10 @@ void cli_outline_print(const struct rr_transcode_outline *outline, bool explain,
     }
     if (explain) {
         cli_print("rates: %s\nclass: %s\n", outline->rates, outline->exactness);
+        if (sources > 1) {
+            cli_print("source: read in %u places at a time; one decoder could not feed all "
+                      "encoders\n",
+                      sources);
+        }
     }
 }

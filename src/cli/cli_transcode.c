@@ -242,7 +242,12 @@ static enum rr_err outline(const struct words *words, const struct rr_transcode_
     enum rr_err err = rr_transcode_outline(&made, fd, job, &cancelled, fault);
     close(fd);
     if (err == RR_OK) {
-        cli_outline_print(&made, words->explain, words->json);
+        uint64_t sources = 0;
+        if (words->rigs.nats == NULL &&
+            (words->rigs.shards == NULL || !cli_read_number(words->rigs.shards, 64, &sources))) {
+            sources = cli_fleet_sources(job);
+        }
+        cli_outline_print(&made, (unsigned)sources, words->explain, words->json);
     }
     return err;
 }

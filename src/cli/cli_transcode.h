@@ -9,8 +9,10 @@
  * nothing where standard error is none. NULL: takes them away. */
 void cli_meter(const struct rr_transcode_progress *progress);
 
-/* --dry-run and --explain. json: one object of event "plan". explain: with reasons. */
-void cli_outline_print(const struct rr_transcode_outline *outline, bool explain, bool json);
+/* --dry-run and --explain. json: one object of event "plan". explain: with reasons. sources: parts
+ * of the source made side by side; 0: rigs decide. */
+void cli_outline_print(const struct rr_transcode_outline *outline, unsigned sources, bool explain,
+                       bool json);
 
 /* The words of a command as its job keeps them, so that --resume needs none: a JSON object of the
  * folder they hold in and the words. */

@@ -102,6 +102,7 @@ struct rr_dispatch_run {
     const char *title; /* may be NULL */
     /* First answers of a rig are always made again in part; of later ones, this many in 1000. */
     unsigned checks_per_mille;
+    bool own; /* all is made in this process: nothing is made again */
 };
 enum rr_err rr_dispatch_make(void *ctx, struct rr_transcode_result *out, int source_fd,
                              const struct rr_transcode_options *options,
