@@ -47,7 +47,11 @@ def check(clip, codec, ladder):
 
 def test_of(clip, codec):
     def test():
-        check(clip, codec, "720,480,360")
+        with tempfile.TemporaryDirectory() as folder:
+            cut = pathlib.Path(folder) / clip.name  # what is played, and a little more
+            subprocess.run(["ffmpeg", "-v", "error", "-i", clip, "-t", str(SECONDS + 3), "-map", "0:v:0", "-map", "0:a:0?",
+                            "-c", "copy", cut], check=True, timeout=100)
+            check(cut, codec, "720,480,360")
 
     test.__doc__ = f"{clip.name} in {codec}"
     return test
@@ -68,7 +72,7 @@ def write_table():
     assert len(table) == len(clips) * len(codecs), f"{len(table)} lines"
     head = f"{'clip':38} {'codec':5} {'levels':>12} {'seconds':>7} {'frames':>6} {'dropped':>7} {'plays':>5}"
     pathlib.Path(os.environ["RR_TABLE"]).write_text("\n".join([
-        "Every clip at 720,480,360 (smaller ones at their own size) in hls.js on Chromium, every rendition forced in turn,",
+        "The first seconds of every clip at 720,480,360 (smaller ones at their own size) in hls.js, every rendition forced in turn,",
         "by tests/system/test_ladders.py with RR_FULL=1. Frames after the first second; plays: until one dropped less than",
         "1 %, of at most three.", "", head, *table]) + "\n")
 
