@@ -331,10 +331,10 @@ static void fill_video(struct transcode_plan *plan, const struct transcode_facts
     plan->fps_den = shown->fps_den;
     plan->rung_count = transcode_rungs_fit(plan->rungs, &options->ladder, shown);
     plan->rung_count = options->one_rung ? 1 : plan->rung_count;
-    transcode_rates_fit(plan, options->crf);
     if (options->tone_map) {
         transcode_tone_fit(plan);
     }
+    transcode_rates_fit(plan, options->crf); /* of the pictures as they come out */
 }
 
 /* Time 0 is where the first of all tracks begins; more than 10 s apart is a broken time stamp, then

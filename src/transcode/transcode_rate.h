@@ -27,7 +27,8 @@ uint32_t transcode_rate_usual(uint8_t codec, uint32_t width, uint32_t height, ui
 unsigned transcode_level_vp9(const struct transcode_plan *plan, const struct transcode_rung *rung);
 /* What a codec takes of H.264's rate. */
 unsigned transcode_rate_percent(uint8_t codec);
-/* Fills in what the rungs' rates leave open: RR_KBPS_AUTO, a limit for every mean, crf. */
+/* Fills in what the rungs' rates leave open: RR_KBPS_AUTO, a limit for every mean, crf. By the
+ * pictures as they come out: HDR that stays takes more. */
 void transcode_rates_fit(struct transcode_plan *plan, uint16_t crf);
 /* What an encoder of that GOP is told of a limit. bytes_max: UINT64_MAX without a limit. */
 struct transcode_vbv {

@@ -21,6 +21,30 @@ static void the_usual_rate_rises_with_size_and_pictures_and_falls_with_the_codec
     assert_true(transcode_rate_usual(RR_CODEC_H264, 2, 2, 1, 0) >= 50);
 }
 
+static void pictures_that_stay_hdr_take_a_fifth_more(void **state)
+{
+    (void)state;
+    static const uint8_t transfers[] = {TRANSCODE_PQ, TRANSCODE_HLG};
+    for (size_t i = 0; i < RR_COUNT(transfers); i++) {
+        for (unsigned mapped = 0; mapped < 2; mapped++) {
+            struct transcode_plan plan = {.transfer = transfers[i],
+                                          .codec = RR_CODEC_HEVC,
+                                          .ten_bit = 1,
+                                          .fps_num = 30,
+                                          .fps_den = 1,
+                                          .rung_count = 2,
+                                          .rungs = {{1920, 1080, 1, 1, {0, RR_KBPS_AUTO, 0}},
+                                                    {1280, 720, 1, 1, {0, 1500, 0}}}};
+            if (mapped != 0) {
+                transcode_tone_fit(&plan);
+            }
+            transcode_rates_fit(&plan, 26);
+            assert_int_equal(plan.rungs[0].rate.kbps, mapped != 0 ? 3250 : 3900);
+            assert_int_equal(plan.rungs[1].rate.kbps, 1500); /* as was asked */
+        }
+    }
+}
+
 static void no_gop_can_leave_its_buffer_above_the_limit(void **state)
 {
     (void)state;
@@ -287,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_usual_rate_rises_with_size_and_pictures_and_falls_with_the_codec),
+        cmocka_unit_test(pictures_that_stay_hdr_take_a_fifth_more),
         cmocka_unit_test(no_gop_can_leave_its_buffer_above_the_limit),
         cmocka_unit_test(a_gop_over_its_limit_is_tried_again_with_less_and_not_forever),
         cmocka_unit_test(a_ladder_is_its_text),
