@@ -119,6 +119,14 @@ static enum rr_err read_epoch(struct ask *ask, struct rr_fault *fault)
     return err;
 }
 
+static enum rr_err epoch_params(struct rr_hash_params *out, struct ask *ask, struct rr_fault *fault)
+{
+    enum rr_err err = read_epoch(ask, fault);
+    return err != RR_OK
+               ? err
+               : rr_hash_params_epoch(out, (uint32_t)ask->epoch_number, ask->epoch_blocks, fault);
+}
+
 /* ---- backends -----------------------------------------------------------------------------------
  */
 struct answer {
@@ -250,13 +258,11 @@ static enum rr_err ask_ethash(struct ask *ask, json_t *out, struct rr_fault *fau
     struct answer answer = {0};
     uint8_t nonce[8], boundary[32];
     enum rr_err err;
-    if ((err = read_epoch(ask, fault)) != RR_OK ||
+    if ((err = epoch_params(&params, ask, fault)) != RR_OK ||
         (err = read_hex(ask->header_hash, 32, false, "header", ask->header, fault)) != RR_OK ||
         (err = read_hex(nonce, 8, true, "nonce", ask->nonce, fault)) != RR_OK ||
         (ask->difficulty != NULL &&
-         (err = read_difficulty(&ask->difficulty_number, ask->difficulty, fault)) != RR_OK) ||
-        (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, ask->epoch_blocks,
-                                    fault)) != RR_OK) {
+         (err = read_difficulty(&ask->difficulty_number, ask->difficulty, fault)) != RR_OK)) {
         return err;
     }
     for (size_t i = 0; i < 8; i++) {
@@ -289,9 +295,8 @@ static enum rr_err ask_ethash(struct ask *ask, json_t *out, struct rr_fault *fau
 static enum rr_err ask_size(struct ask *ask, json_t *out, struct rr_fault *fault)
 {
     struct rr_hash_params params;
-    enum rr_err err = read_epoch(ask, fault);
-    if (err != RR_OK || (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number,
-                                                    ask->epoch_blocks, fault)) != RR_OK) {
+    enum rr_err err = epoch_params(&params, ask, fault);
+    if (err != RR_OK) {
         return err;
     }
     cli_json_set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
@@ -305,9 +310,8 @@ static enum rr_err ask_size(struct ask *ask, json_t *out, struct rr_fault *fault
 static enum rr_err ask_seed(struct ask *ask, json_t *out, struct rr_fault *fault)
 {
     struct rr_hash_params params;
-    enum rr_err err = read_epoch(ask, fault);
-    if (err != RR_OK || (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number,
-                                                    ask->epoch_blocks, fault)) != RR_OK) {
+    enum rr_err err = epoch_params(&params, ask, fault);
+    if (err != RR_OK) {
         return err;
     }
     cli_json_set(out, "epoch", json_integer((json_int_t)ask->epoch_number));
@@ -321,10 +325,8 @@ static enum rr_err ask_item(struct ask *ask, json_t *out, struct rr_fault *fault
     struct rr_hash_light *light = NULL;
     uint8_t item[128];
     enum rr_err err;
-    if ((err = read_epoch(ask, fault)) != RR_OK ||
+    if ((err = epoch_params(&params, ask, fault)) != RR_OK ||
         (err = read_number(&ask->index_number, "index", ask->index, INDEX_MAX, fault)) != RR_OK ||
-        (err = rr_hash_params_epoch(&params, (uint32_t)ask->epoch_number, ask->epoch_blocks,
-                                    fault)) != RR_OK ||
         (err = rr_hash_light_new(&light, &params, fault)) != RR_OK) {
         return err;
     }

@@ -188,36 +188,15 @@ static uint32_t pool_blocks(const struct market_rig *rig)
 
 static enum rr_err make_pool(struct market_rig *rig, struct rr_fault *fault)
 {
-    struct rr_coin deposit, collateral, total, balance, one;
-    uint64_t sequence, units = units_of(&rig->quote);
-    if (units == 0 || !rr_coin_of_units(&one, 1) ||
-        !rr_coin_mul(&deposit, rig->quote.unit_price, units) ||
-        !rr_coin_add(&collateral, deposit, one) || !rr_coin_add(&total, deposit, collateral)) {
-        return rr_fail(fault, RR_ERR_LIMIT, "%llu units at the price of %s cannot be paid",
-                       (unsigned long long)units, rig->url);
+    const struct cli_pool_ask ask = {.resource_id = rig->quote_id,
+                                     .price = rig->quote.unit_price,
+                                     .unit_count = units_of(&rig->quote),
+                                     .duration_blocks = pool_blocks(rig)};
+    enum rr_err err = cli_viewer_make_pool(&rig->viewer, &rig->pool_tx, &ask, fault);
+    if (err == RR_OK) {
+        rr_tx_id(&rig->pool_id, &rig->pool_tx);
     }
-    rig->pool_tx = (struct rr_tx){.type = RR_TX_CREATE_POOL};
-    rig->pool_tx.body.create_pool.resource_id = rig->quote_id;
-    rig->pool_tx.body.create_pool.deposit = deposit;
-    rig->pool_tx.body.create_pool.collateral = collateral;
-    rig->pool_tx.body.create_pool.duration_blocks = pool_blocks(rig);
-    enum rr_err err = cli_viewer_sign(&rig->viewer, &rig->pool_tx, fault);
-    if (err != RR_OK ||
-        (err = cli_viewer_balance(&rig->viewer, &balance, &sequence, fault)) != RR_OK) {
-        return err;
-    }
-    if (!rr_coin_add(&total, total, rig->pool_tx.fee) || rr_coin_compare(balance, total) < 0) {
-        char need[RR_COIN_TEXT_BYTES], have[RR_COIN_TEXT_BYTES], address[RR_ADDRESS_TEXT_BYTES];
-        rr_coin_text(need, total);
-        rr_coin_text(have, balance);
-        rr_address_text(address, &rig->viewer.address, rig->viewer.genesis.test_addresses);
-        return rr_fail(fault, RR_ERR_FUNDS,
-                       "%s coins are needed for the pool of %s (deposit, collateral, fee; what is "
-                       "not used comes back), %s has %s",
-                       need, rig->url, address, have);
-    }
-    rr_tx_id(&rig->pool_id, &rig->pool_tx);
-    return RR_OK;
+    return err;
 }
 
 static enum rr_err open_session(struct market_rig *rig, const struct rr_buf *proof,

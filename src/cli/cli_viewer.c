@@ -256,6 +256,41 @@ enum rr_err cli_viewer_sign(struct cli_viewer *viewer, struct rr_tx *tx, struct 
     return RR_OK;
 }
 
+enum rr_err cli_viewer_make_pool(struct cli_viewer *viewer, struct rr_tx *out,
+                                 const struct cli_pool_ask *ask, struct rr_fault *fault)
+{
+    struct rr_coin deposit, collateral, total, balance, one;
+    uint64_t sequence;
+    if (ask->unit_count == 0 || !rr_coin_of_units(&one, 1) ||
+        !rr_coin_mul(&deposit, ask->price, ask->unit_count) ||
+        !rr_coin_add(&collateral, deposit, one) || !rr_coin_add(&total, deposit, collateral)) {
+        return rr_fail(fault, RR_ERR_LIMIT, "%llu units at the price of %s cannot be paid",
+                       (unsigned long long)ask->unit_count, viewer->base);
+    }
+    struct rr_tx tx = {.type = RR_TX_CREATE_POOL,
+                       .body.create_pool = {.resource_id = ask->resource_id,
+                                            .deposit = deposit,
+                                            .collateral = collateral,
+                                            .duration_blocks = ask->duration_blocks}};
+    enum rr_err err = cli_viewer_sign(viewer, &tx, fault);
+    err = err != RR_OK ? err : cli_viewer_balance(viewer, &balance, &sequence, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    if (!rr_coin_add(&total, total, tx.fee) || rr_coin_compare(balance, total) < 0) {
+        char need[RR_COIN_TEXT_BYTES], have[RR_COIN_TEXT_BYTES], address[RR_ADDRESS_TEXT_BYTES];
+        rr_coin_text(need, total);
+        rr_coin_text(have, balance);
+        rr_address_text(address, &viewer->address, viewer->genesis.test_addresses);
+        return rr_fail(fault, RR_ERR_FUNDS,
+                       "%s coins are needed for the pool of %s (deposit, collateral, fee; what is "
+                       "not used comes back), %s has %s; send coins to that address",
+                       need, viewer->base, address, have);
+    }
+    *out = tx;
+    return RR_OK;
+}
+
 enum rr_err cli_viewer_submit(struct cli_viewer *viewer, const struct rr_tx *tx,
                               struct rr_fault *fault)
 {

@@ -55,6 +55,19 @@ enum rr_err cli_viewer_balance(struct cli_viewer *viewer, struct rr_coin *balanc
 /* Sets chain, sender, sequence, a fee that covers `tx`, and the signature. */
 enum rr_err cli_viewer_sign(struct cli_viewer *viewer, struct rr_tx *tx,
                             struct rr_fault *fault) RR_MUST_USE;
+/* What a pool is for, and how long: so many units of service at `price` each. */
+struct cli_pool_ask {
+    struct rr_hash32 resource_id;
+    struct rr_coin price;
+    uint64_t unit_count; /* > 0 */
+    uint32_t duration_blocks;
+};
+/* The transaction that makes the pool, signed, not submitted: a deposit for all units, one unit of
+ * coin more as collateral, the least that the ledger takes. Asks the rig for the
+ * balance. RR_ERR_LIMIT: the price cannot be paid; RR_ERR_FUNDS: the wallet has less. */
+enum rr_err cli_viewer_make_pool(struct cli_viewer *viewer, struct rr_tx *out,
+                                 const struct cli_pool_ask *ask,
+                                 struct rr_fault *fault) RR_MUST_USE;
 enum rr_err cli_viewer_submit(struct cli_viewer *viewer, const struct rr_tx *tx,
                               struct rr_fault *fault) RR_MUST_USE;
 /* Waits until the transaction is in a block; submits it again when the rig has lost it. timeout_s >

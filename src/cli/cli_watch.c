@@ -193,38 +193,18 @@ static uint32_t slices_of(const struct watch *watch, const struct rr_segment *se
 
 static enum rr_err fund_pool(struct watch *watch, struct rr_fault *fault)
 {
-    struct rr_coin deposit, collateral, total, balance, one;
-    uint64_t sequence, units = SPARE_UNITS;
+    struct cli_pool_ask ask = {.resource_id = watch->resource_id,
+                               .price = watch->manifest.slice_price,
+                               .unit_count = SPARE_UNITS,
+                               .duration_blocks = watch->pool_blocks > watch->pool_blocks_min
+                                                      ? watch->pool_blocks
+                                                      : watch->pool_blocks_min};
     for (uint32_t i = 0; i < watch->rendition->segment_count; i++) {
-        units += slices_of(watch, &watch->rendition->segments[i]);
+        ask.unit_count += slices_of(watch, &watch->rendition->segments[i]);
     }
-    if (!rr_coin_of_units(&one, 1) || !rr_coin_mul(&deposit, watch->manifest.slice_price, units) ||
-        !rr_coin_add(&collateral, deposit, one) || !rr_coin_add(&total, deposit, collateral)) {
-        return rr_fail(fault, RR_ERR_LIMIT,
-                       "%llu slices at this price are beyond the cap of amounts",
-                       (unsigned long long)units);
-    }
-    watch->pool_tx = (struct rr_tx){.type = RR_TX_CREATE_POOL};
-    watch->pool_tx.body.create_pool.resource_id = watch->resource_id;
-    watch->pool_tx.body.create_pool.deposit = deposit;
-    watch->pool_tx.body.create_pool.collateral = collateral;
-    watch->pool_tx.body.create_pool.duration_blocks =
-        watch->pool_blocks > watch->pool_blocks_min ? watch->pool_blocks : watch->pool_blocks_min;
-    enum rr_err err = cli_viewer_sign(&watch->viewer, &watch->pool_tx, fault);
-    if (err != RR_OK ||
-        (err = cli_viewer_balance(&watch->viewer, &balance, &sequence, fault)) != RR_OK) {
+    enum rr_err err = cli_viewer_make_pool(&watch->viewer, &watch->pool_tx, &ask, fault);
+    if (err != RR_OK) {
         return err;
-    }
-    if (!rr_coin_add(&total, total, watch->pool_tx.fee) || rr_coin_compare(balance, total) < 0) {
-        char need[RR_COIN_TEXT_BYTES], have[RR_COIN_TEXT_BYTES], address[RR_ADDRESS_TEXT_BYTES];
-        rr_coin_text(need, total);
-        rr_coin_text(have, balance);
-        rr_address_text(address, &watch->viewer.address, watch->viewer.genesis.test_addresses);
-        return rr_fail(
-            fault, RR_ERR_FUNDS,
-            "%s coins are needed (deposit, collateral, fee; most comes back), %s has %s; "
-            "send coins there",
-            need, address, have);
     }
     rr_tx_id(&watch->pool_id, &watch->pool_tx);
     return save_state(
