@@ -3,26 +3,12 @@
  * are read into numbers and hashes, or checked as names, before anything is made of them. */
 #include "stratum/stratum_client.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define AGENT      "reelrig/" RR_VERSION
 #define V2_ID_MAX  65535
 #define DIGITS_MAX 12 /* of an extranonce: 6 bytes [EIP-1571] */
-
-__attribute__((format(printf, 2, 3))) static void say(struct stratum_client *client,
-                                                      const char *format, ...)
-{
-    char text[1024];
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    RR_CHECK(len > 0 && (size_t)len < sizeof text);
-    rr_buf_append(&client->output, text, (size_t)len);
-    rr_buf_append(&client->output, "\n", 1);
-}
 
 /* A new request's id; the place of one without an answer is reused only when all are taken. */
 static struct stratum_request *add_request(struct stratum_client *client,
@@ -56,13 +42,15 @@ static void ask_authorize(struct stratum_client *client, uint64_t now_us)
     const struct stratum_pool *pool = &client->config.pools[client->pool];
     uint32_t id = new_request(client, STRATUM_REQUEST_AUTHORIZE, now_us);
     if (client->dialect == STRATUM_CLASSIC) {
-        say(client,
+        stratum_say(
+            &client->output,
             "{\"id\":%u,\"jsonrpc\":\"2.0\",\"method\":\"eth_submitLogin\",\"params\":[\"%s\","
             "\"%s\"]}",
             id, pool->user, pool->password);
     } else {
-        say(client, "{\"id\":%u,\"method\":\"mining.authorize\",\"params\":[\"%s\",\"%s\"]}", id,
-            pool->user, pool->password);
+        stratum_say(&client->output,
+                    "{\"id\":%u,\"method\":\"mining.authorize\",\"params\":[\"%s\",\"%s\"]}", id,
+                    pool->user, pool->password);
     }
 }
 
@@ -70,14 +58,15 @@ static void ask_subscribe(struct stratum_client *client, uint64_t now_us)
 {
     uint32_t id = new_request(client, STRATUM_REQUEST_SUBSCRIBE, now_us);
     if (client->dialect == STRATUM_V2) {
-        say(client, "{\"id\":%u,\"method\":\"mining.subscribe\"}", id);
+        stratum_say(&client->output, "{\"id\":%u,\"method\":\"mining.subscribe\"}", id);
     } else if (client->dialect == STRATUM_V1) {
-        say(client,
-            "{\"id\":%u,\"method\":\"mining.subscribe\",\"params\":[\"" AGENT
-            "\",\"EthereumStratum/1.0.0\"]}",
-            id);
+        stratum_say(&client->output,
+                    "{\"id\":%u,\"method\":\"mining.subscribe\",\"params\":[\"" AGENT
+                    "\",\"EthereumStratum/1.0.0\"]}",
+                    id);
     } else {
-        say(client, "{\"id\":%u,\"method\":\"mining.subscribe\",\"params\":[]}", id);
+        stratum_say(&client->output, "{\"id\":%u,\"method\":\"mining.subscribe\",\"params\":[]}",
+                    id);
     }
 }
 
@@ -88,10 +77,10 @@ void stratum_client_greet(struct stratum_client *client, uint64_t now_us)
     RR_CHECK(stratum_v1_boundary(&client->boundary, 1.0));
     switch (client->dialect) {
     case STRATUM_V2:
-        say(client,
-            "{\"id\":%u,\"method\":\"mining.hello\",\"params\":{\"agent\":\"" AGENT
-            "\",\"host\":\"%s\",\"port\":\"%x\",\"proto\":\"EthereumStratum/2.0.0\"}}",
-            new_request(client, STRATUM_REQUEST_HELLO, now_us), pool->host, pool->port);
+        stratum_say(&client->output,
+                    "{\"id\":%u,\"method\":\"mining.hello\",\"params\":{\"agent\":\"" AGENT
+                    "\",\"host\":\"%s\",\"port\":\"%x\",\"proto\":\"EthereumStratum/2.0.0\"}}",
+                    new_request(client, STRATUM_REQUEST_HELLO, now_us), pool->host, pool->port);
         return;
     case STRATUM_CLASSIC:
         ask_authorize(client, now_us);
@@ -109,17 +98,19 @@ void stratum_client_ask(struct stratum_client *client, enum stratum_request_kind
 {
     uint32_t id = new_request(client, kind, now_us);
     if (kind == STRATUM_REQUEST_NOOP) {
-        say(client, "{\"id\":%u,\"method\":\"mining.noop\"}", id);
+        stratum_say(&client->output, "{\"id\":%u,\"method\":\"mining.noop\"}", id);
     } else if (kind == STRATUM_REQUEST_WORK) {
-        say(client, "{\"id\":%u,\"jsonrpc\":\"2.0\",\"method\":\"eth_getWork\",\"params\":[]}", id);
+        stratum_say(&client->output,
+                    "{\"id\":%u,\"jsonrpc\":\"2.0\",\"method\":\"eth_getWork\",\"params\":[]}", id);
     } else if (client->dialect == STRATUM_V2) {
-        say(client, "{\"id\":%u,\"method\":\"mining.hashrate\",\"params\":[\"%llx\",\"%s\"]}", id,
-            (unsigned long long)rate, client->token);
+        stratum_say(&client->output,
+                    "{\"id\":%u,\"method\":\"mining.hashrate\",\"params\":[\"%llx\",\"%s\"]}", id,
+                    (unsigned long long)rate, client->token);
     } else {
-        say(client,
-            "{\"id\":%u,\"jsonrpc\":\"2.0\",\"method\":\"eth_submitHashrate\",\"params\":["
-            "\"0x%064llx\",\"0x%064x\"]}",
-            id, (unsigned long long)rate, 1);
+        stratum_say(&client->output,
+                    "{\"id\":%u,\"jsonrpc\":\"2.0\",\"method\":\"eth_submitHashrate\",\"params\":["
+                    "\"0x%064llx\",\"0x%064x\"]}",
+                    id, (unsigned long long)rate, 1);
     }
 }
 
@@ -136,25 +127,29 @@ void stratum_client_submit(struct stratum_client *client, const struct stratum_c
     request->hashes = stratum_hashes_of(job->job.boundary);
     switch (client->dialect) {
     case STRATUM_CLASSIC:
-        say(client,
+        stratum_say(
+            &client->output,
             "{\"id\":%u,\"jsonrpc\":\"2.0\",\"method\":\"eth_submitWork\",\"params\":[\"0x%s\","
             "\"0x%s\",\"0x%s\"]}",
             id, digits, header, mix_text);
         return;
     case STRATUM_UNKNOWN:
     case STRATUM_PLAIN:
-        say(client,
+        stratum_say(
+            &client->output,
             "{\"id\":%u,\"method\":\"mining.submit\",\"params\":[\"%s\",\"%s\",\"0x%s\",\"0x%s\","
             "\"0x%s\"]}",
             id, user, job->name, digits, header, mix_text);
         return;
     case STRATUM_V1:
-        say(client, "{\"id\":%u,\"method\":\"mining.submit\",\"params\":[\"%s\",\"%s\",\"%s\"]}",
-            id, user, job->name, digits + job->prefix_digits);
+        stratum_say(&client->output,
+                    "{\"id\":%u,\"method\":\"mining.submit\",\"params\":[\"%s\",\"%s\",\"%s\"]}",
+                    id, user, job->name, digits + job->prefix_digits);
         return;
     case STRATUM_V2:
-        say(client, "{\"id\":%u,\"method\":\"mining.submit\",\"params\":[\"%s\",\"%s\",\"%s\"]}",
-            id, job->name, digits + job->prefix_digits, client->token);
+        stratum_say(&client->output,
+                    "{\"id\":%u,\"method\":\"mining.submit\",\"params\":[\"%s\",\"%s\",\"%s\"]}",
+                    id, job->name, digits + job->prefix_digits, client->token);
         return;
     }
 }
@@ -345,8 +340,9 @@ static bool take_subscription(struct stratum_client *client, const json_t *resul
             !read_extranonce(client, stratum_param_text(result, 1))) {
             return false;
         }
-        say(client, "{\"id\":%u,\"method\":\"mining.extranonce.subscribe\",\"params\":[]}",
-            new_request(client, STRATUM_REQUEST_EXTRANONCE, now_us));
+        stratum_say(&client->output,
+                    "{\"id\":%u,\"method\":\"mining.extranonce.subscribe\",\"params\":[]}",
+                    new_request(client, STRATUM_REQUEST_EXTRANONCE, now_us));
     }
     ask_authorize(client, now_us);
     return true;

@@ -4,7 +4,6 @@
  * ethminer sends. */
 #include "stratum/stratum_server.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,37 +43,25 @@ static const struct {
     [STRATUM_INTERNAL] = {20, 500, "The share could not be checked"},
 };
 
-__attribute__((format(printf, 2, 3))) static void say(struct stratum_conn *conn, const char *format,
-                                                      ...)
-{
-    char text[1024];
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    RR_CHECK(len > 0 && (size_t)len < sizeof text);
-    rr_buf_append(&conn->output, text, (size_t)len);
-    rr_buf_append(&conn->output, "\n", 1);
-}
-
 static void say_result(struct stratum_conn *conn, const char *id, const char *result)
 {
     switch (conn->dialect) {
     case STRATUM_V2:
         if (result == NULL) {
-            say(conn, "{\"id\":%s}", id);
+            stratum_say(&conn->output, "{\"id\":%s}", id);
         } else {
-            say(conn, "{\"id\":%s,\"result\":%s}", id, result);
+            stratum_say(&conn->output, "{\"id\":%s,\"result\":%s}", id, result);
         }
         break;
     case STRATUM_CLASSIC:
-        say(conn, "{\"id\":%s,\"jsonrpc\":\"2.0\",\"result\":%s}", id,
-            result != NULL ? result : "true");
+        stratum_say(&conn->output, "{\"id\":%s,\"jsonrpc\":\"2.0\",\"result\":%s}", id,
+                    result != NULL ? result : "true");
         break;
     case STRATUM_UNKNOWN:
     case STRATUM_PLAIN:
     case STRATUM_V1:
-        say(conn, "{\"id\":%s,\"result\":%s,\"error\":null}", id, result != NULL ? result : "true");
+        stratum_say(&conn->output, "{\"id\":%s,\"result\":%s,\"error\":null}", id,
+                    result != NULL ? result : "true");
         break;
     }
 }
@@ -89,20 +76,20 @@ void stratum_talk_refuse(struct stratum_conn *conn, const char *id, enum stratum
     const char *text = refusals[why].text;
     switch (conn->dialect) {
     case STRATUM_V2:
-        say(conn, "{\"id\":%s,\"error\":{\"code\":%d,\"message\":\"%s\"}}", id,
-            refusals[why].v2_code, text);
+        stratum_say(&conn->output, "{\"id\":%s,\"error\":{\"code\":%d,\"message\":\"%s\"}}", id,
+                    refusals[why].v2_code, text);
         break;
     case STRATUM_CLASSIC:
-        say(conn,
-            "{\"id\":%s,\"jsonrpc\":\"2.0\",\"result\":false,\"error\":{\"code\":%d,"
-            "\"message\":\"%s\"}}",
-            id, refusals[why].code, text);
+        stratum_say(&conn->output,
+                    "{\"id\":%s,\"jsonrpc\":\"2.0\",\"result\":false,\"error\":{\"code\":%d,"
+                    "\"message\":\"%s\"}}",
+                    id, refusals[why].code, text);
         break;
     case STRATUM_UNKNOWN:
     case STRATUM_PLAIN:
     case STRATUM_V1:
-        say(conn, "{\"id\":%s,\"result\":false,\"error\":[%d,\"%s\",null]}", id, refusals[why].code,
-            text);
+        stratum_say(&conn->output, "{\"id\":%s,\"result\":false,\"error\":[%d,\"%s\",null]}", id,
+                    refusals[why].code, text);
         break;
     }
 }
@@ -126,11 +113,13 @@ static void say_set(struct stratum_conn *conn, const struct stratum_job *job, ui
     stratum_boundary_text(boundary, rr_hash_boundary(rr_u256_of(difficulty)));
     rr_hex(seed, job->work.seed, 32);
     if (!first && conn->told_epoch == job->work.epoch) {
-        say(conn, "{\"method\":\"mining.set\",\"params\":{\"target\":\"%s\"}}", boundary);
+        stratum_say(&conn->output, "{\"method\":\"mining.set\",\"params\":{\"target\":\"%s\"}}",
+                    boundary);
         return;
     }
     /* "seed" is ours: a network of its own sizes has no epoch in the standard table. */
-    say(conn,
+    stratum_say(
+        &conn->output,
         "{\"method\":\"mining.set\",\"params\":{\"epoch\":\"%x\",\"target\":\"%s\",\"algo\":"
         "\"ethash\",\"extranonce\":\"%04x\",\"seed\":\"%s\"}}",
         job->work.epoch, boundary, conn->segment, seed);
@@ -145,8 +134,10 @@ static void say_classic_work(struct stratum_conn *conn, const char *id,
     rr_hex(header, job->work.header_hash, 32);
     rr_hex(seed, job->work.seed, 32);
     stratum_boundary_text(boundary, rr_hash_boundary(rr_u256_of(difficulty)));
-    say(conn, "{\"id\":%s,\"jsonrpc\":\"2.0\",\"result\":[\"0x%s\",\"0x%s\",\"0x%s\",\"0x%llx\"]}",
-        id, header, seed, boundary, (unsigned long long)job->work.height);
+    stratum_say(
+        &conn->output,
+        "{\"id\":%s,\"jsonrpc\":\"2.0\",\"result\":[\"0x%s\",\"0x%s\",\"0x%s\",\"0x%llx\"]}", id,
+        header, seed, boundary, (unsigned long long)job->work.height);
 }
 
 /* Number of the job and of its telling. */
@@ -174,17 +165,20 @@ void stratum_talk_work(struct stratum_server *server, struct stratum_conn *conn,
         return;
     case STRATUM_PLAIN:
         stratum_boundary_text(boundary, rr_hash_boundary(rr_u256_of(difficulty)));
-        say(conn,
+        stratum_say(
+            &conn->output,
             "{\"id\":null,\"jsonrpc\":\"2.0\",\"method\":\"mining.notify\",\"params\":[\"%s\","
             "\"0x%s\",\"0x%s\",\"0x%s\",%s]}",
             header, header, seed, boundary, clean ? "true" : "false");
         return;
     case STRATUM_V1:
         if (conn->told != difficulty) {
-            say(conn, "{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[%.17g]}",
-                stratum_v1_of_hashes(difficulty));
+            stratum_say(&conn->output,
+                        "{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[%.17g]}",
+                        stratum_v1_of_hashes(difficulty));
         }
-        say(conn,
+        stratum_say(
+            &conn->output,
             "{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"%08llx\",\"%s\",\"%s\",%s]}",
             name_of(conn, job), seed, header, clean ? "true" : "false");
         break;
@@ -192,8 +186,9 @@ void stratum_talk_work(struct stratum_server *server, struct stratum_conn *conn,
         if (conn->told != difficulty || conn->told_epoch != job->work.epoch) {
             say_set(conn, job, difficulty);
         }
-        say(conn, "{\"method\":\"mining.notify\",\"params\":[\"%llx\",\"%llx\",\"%s\",\"%d\"]}",
-            name_of(conn, job), (unsigned long long)job->work.height, header, clean);
+        stratum_say(&conn->output,
+                    "{\"method\":\"mining.notify\",\"params\":[\"%llx\",\"%llx\",\"%s\",\"%d\"]}",
+                    name_of(conn, job), (unsigned long long)job->work.height, header, clean);
         break;
     }
     conn->told = difficulty;

@@ -2,6 +2,8 @@
 #include "stratum/stratum_text.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *stratum_dialect_text(enum stratum_dialect dialect)
@@ -60,6 +62,18 @@ bool stratum_lines_next(struct stratum_lines *lines, struct rr_slice *line)
 }
 
 /* ---- JSON -------------------------------------------------------------------------------- */
+
+void stratum_say(struct rr_buf *out, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    RR_CHECK(len > 0 && (size_t)len < sizeof text);
+    rr_buf_append(out, text, (size_t)len);
+    rr_buf_append(out, "\n", 1);
+}
 
 json_t *stratum_parse(struct rr_slice line)
 {

@@ -35,6 +35,10 @@ void stratum_lines_add(struct stratum_lines *lines, struct rr_slice bytes);
 /* The next whole line without LF and CR, borrowed until the next add; false: none. */
 bool stratum_lines_next(struct stratum_lines *lines, struct rr_slice *line);
 
+/* Appends one line to what goes out. It holds no LF and is shorter than 1 KiB: our own words, and
+ * names of at most STRATUM_NAME_BYTES. */
+void stratum_say(struct rr_buf *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* The object on a line, or NULL. Owned by the caller (json_decref). */
 json_t *stratum_parse(struct rr_slice line);
 /* Text of an id (integer, short string or null); false for other kinds. */
