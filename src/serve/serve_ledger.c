@@ -225,27 +225,9 @@ static void read_pool(struct serve_request *request)
 }
 
 /* ---- replies -------------------------------------------------------------------------- */
-static void reply(struct serve_request *request, const char *type)
+static void reply_taken(struct serve_request *request)
 {
-    if (request->err != RR_OK) {
-        serve_reply_fault(request, request->err, &request->fault);
-        return;
-    }
-    struct serve_blob *blob = request->blob;
-    request->blob = NULL;
-    serve_reply_begin(request, request->route == SERVE_ROUTE_TRANSACTIONS ? 202 : 200);
-    serve_reply_field(request, "Content-Type: %s\r\nCache-Control: no-store", type);
-    serve_reply_end(request, blob, 0, blob->len);
-}
-
-static void reply_json(struct serve_request *request)
-{
-    reply(request, "application/json");
-}
-
-static void reply_wire(struct serve_request *request)
-{
-    reply(request, "application/octet-stream");
+    serve_reply_made(request, 202, "application/json");
 }
 
 static void reply_genesis(struct serve_request *request)
@@ -261,28 +243,28 @@ void serve_ledger_run(struct serve_request *request)
 {
     switch (request->route) {
     case SERVE_ROUTE_TIP:
-        serve_request_block(request, read_tip, reply_json);
+        serve_request_block(request, read_tip, serve_reply_made_json);
         return;
     case SERVE_ROUTE_GENESIS:
         reply_genesis(request);
         return;
     case SERVE_ROUTE_ACCOUNT:
-        serve_request_block(request, read_account, reply_json);
+        serve_request_block(request, read_account, serve_reply_made_json);
         return;
     case SERVE_ROUTE_TRANSACTIONS:
-        serve_request_block(request, submit, reply_json);
+        serve_request_block(request, submit, reply_taken);
         return;
     case SERVE_ROUTE_TRANSACTION:
-        serve_request_block(request, read_transaction, reply_json);
+        serve_request_block(request, read_transaction, serve_reply_made_json);
         return;
     case SERVE_ROUTE_PROOF:
-        serve_request_block(request, read_proof, reply_wire);
+        serve_request_block(request, read_proof, serve_reply_made_wire);
         return;
     case SERVE_ROUTE_HEADERS:
-        serve_request_block(request, read_headers, reply_wire);
+        serve_request_block(request, read_headers, serve_reply_made_wire);
         return;
     case SERVE_ROUTE_POOL:
-        serve_request_block(request, read_pool, reply_json);
+        serve_request_block(request, read_pool, serve_reply_made_json);
         return;
     case SERVE_ROUTE_HEALTH:
     case SERVE_ROUTE_RESOURCES:

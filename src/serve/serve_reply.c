@@ -150,6 +150,29 @@ void serve_reply_fault(struct serve_request *request, enum rr_err err, const str
     serve_reply_error(request, known[err].status, known[err].code, text);
 }
 
+void serve_reply_made(struct serve_request *request, uint16_t status, const char *type)
+{
+    if (request->err != RR_OK) {
+        serve_reply_fault(request, request->err, &request->fault);
+        return;
+    }
+    struct serve_blob *blob = request->blob;
+    request->blob = NULL;
+    serve_reply_begin(request, status);
+    serve_reply_field(request, "Content-Type: %s\r\nCache-Control: no-store", type);
+    serve_reply_end(request, blob, 0, blob->len);
+}
+
+void serve_reply_made_json(struct serve_request *request)
+{
+    serve_reply_made(request, 200, "application/json");
+}
+
+void serve_reply_made_wire(struct serve_request *request)
+{
+    serve_reply_made(request, 200, "application/octet-stream");
+}
+
 void serve_reply_offer(struct serve_request *request, uint16_t status, const char *reason)
 {
     struct rr_serve *serve = request->serve;

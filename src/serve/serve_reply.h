@@ -21,6 +21,10 @@ void serve_reply_error(struct serve_request *request, uint16_t status, const cha
 /* The same from a fault, with the status that its code has in HTTP. */
 void serve_reply_fault(struct serve_request *request, enum rr_err err,
                        const struct rr_fault *fault);
+/* What work on the request left in it, not to be kept by anybody: its fault, or its blob. */
+void serve_reply_made(struct serve_request *request, uint16_t status, const char *type);
+void serve_reply_made_json(struct serve_request *request); /* 200 */
+void serve_reply_made_wire(struct serve_request *request);
 /* The offer of request->resource: with 402 and the reason when status is that, else plain. */
 void serve_reply_offer(struct serve_request *request, uint16_t status, const char *reason);
 /* A text with validators: 304, range and HEAD are seen to. Takes the blob's reference. modified_ms

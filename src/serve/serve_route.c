@@ -258,19 +258,6 @@ void serve_route_open(struct serve_request *request, uint64_t *body_max)
 }
 
 /* ---- what needs no resource ----------------------------------------------------------- */
-static void reply_session(struct serve_request *request)
-{
-    if (request->err != RR_OK) {
-        serve_reply_fault(request, request->err, &request->fault);
-        return;
-    }
-    struct serve_blob *blob = request->blob;
-    request->blob = NULL;
-    serve_reply_begin(request, 200);
-    serve_reply_field(request, "Content-Type: application/octet-stream\r\nCache-Control: no-store");
-    serve_reply_end(request, blob, 0, blob->len);
-}
-
 /* {"accepted":2,"refused":1,"late":1}: each reason that there is, by its word. */
 static void taken_json(struct rr_buf *text, const struct rr_till_taken *taken)
 {
@@ -343,19 +330,6 @@ static void list_resources(struct serve_request *request)
     }
 }
 
-static void reply_json(struct serve_request *request)
-{
-    if (request->err != RR_OK) {
-        serve_reply_fault(request, request->err, &request->fault);
-        return;
-    }
-    struct serve_blob *blob = request->blob;
-    request->blob = NULL;
-    serve_reply_begin(request, 200);
-    serve_reply_field(request, "Content-Type: application/json\r\nCache-Control: no-store");
-    serve_reply_end(request, blob, 0, blob->len);
-}
-
 void serve_route_run(struct serve_request *request)
 {
     struct rr_buf text = {0};
@@ -366,16 +340,16 @@ void serve_route_run(struct serve_request *request)
         serve_reply_bytes(request, 200, "application/json", "no-store", &text);
         return;
     case SERVE_ROUTE_RESOURCES:
-        serve_request_block(request, list_resources, reply_json);
+        serve_request_block(request, list_resources, serve_reply_made_json);
         return;
     case SERVE_ROUTE_SESSIONS:
-        serve_request_block(request, serve_work_session, reply_session);
+        serve_request_block(request, serve_work_session, serve_reply_made_wire);
         return;
     case SERVE_ROUTE_CERTIFICATES:
-        serve_request_block(request, add_certificates, reply_json);
+        serve_request_block(request, add_certificates, serve_reply_made_json);
         return;
     case SERVE_ROUTE_CLAIMS:
-        serve_request_block(request, add_claims, reply_json);
+        serve_request_block(request, add_claims, serve_reply_made_json);
         return;
     case SERVE_ROUTE_WORK:
         serve_work_run(request);

@@ -77,17 +77,9 @@ static void work(struct serve_request *request)
 
 static void reply(struct serve_request *request)
 {
-    if (request->err != RR_OK) {
-        serve_reply_fault(request, request->err, &request->fault);
-        return;
-    }
-    struct serve_blob *blob = request->blob;
-    bool json = blob->len > 0 && blob->bytes[0] == '{'; /* no wire form begins with it */
-    request->blob = NULL;
-    serve_reply_begin(request, 200);
-    serve_reply_field(request, "Content-Type: %s\r\nCache-Control: no-store",
-                      json ? "application/json" : "application/octet-stream");
-    serve_reply_end(request, blob, 0, blob->len);
+    const struct serve_blob *blob = request->blob;
+    bool json = blob != NULL && blob->len > 0 && blob->bytes[0] == '{'; /* no wire form does */
+    serve_reply_made(request, 200, json ? "application/json" : "application/octet-stream");
 }
 
 void serve_work_run(struct serve_request *request)
