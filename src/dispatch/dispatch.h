@@ -162,13 +162,10 @@ enum rr_err rr_dispatch_nats_fleet(struct rr_dispatch_nats *nats, struct rr_buf 
                                    struct rr_fault *fault) RR_MUST_USE;
 
 /* ---- scaling, simulated (dispatch_plan.c) ---- */
-/* Largest first: the time until the last of `workers` has ended, for tasks that take seconds[i],
- * taken in falling order, each by whoever is free first; overhead_s is added to each task. 0 for no
- * tasks; workers >= 1. Pure. */
-double rr_dispatch_makespan(const double *seconds, size_t count, unsigned workers,
-                            double overhead_s);
-/* The ideal, all work evenly spread, over that time: 0..1; 1 for no tasks. The ideal is never less
- * than the longest task alone. */
+/* Largest first: tasks that take seconds[i], taken in falling order, each by whoever of `workers`
+ * is free first, overhead_s added to each. The ideal, all work evenly spread, over the time until
+ * the last has ended: 0..1; 1 for no tasks. The ideal is never less than the longest task alone.
+ * workers >= 1. Pure. */
 double rr_dispatch_efficiency(const double *seconds, size_t count, unsigned workers,
                               double overhead_s);
 /* Order of offers: falling cost, then rising number. For qsort of indices into `shards`. */

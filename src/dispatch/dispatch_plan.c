@@ -9,8 +9,9 @@ static int falling(const void *a, const void *b)
     return (*x < *y) - (*x > *y);
 }
 
-double rr_dispatch_makespan(const double *seconds, size_t count, unsigned workers,
-                            double overhead_s)
+/* The time until the last of `workers` has ended, tasks taken in falling order, each by whoever is
+ * free first; overhead_s is added to each. 0 for no tasks. */
+static double makespan(const double *seconds, size_t count, unsigned workers, double overhead_s)
 {
     double *tasks = rr_alloc_array(count + 1, sizeof *tasks);
     double *free_at = rr_alloc_array(workers + 1u, sizeof *free_at);
@@ -41,7 +42,7 @@ double rr_dispatch_efficiency(const double *seconds, size_t count, unsigned work
         sum += seconds[i];
         longest = seconds[i] > longest ? seconds[i] : longest;
     }
-    double end = rr_dispatch_makespan(seconds, count, workers, overhead_s);
+    double end = makespan(seconds, count, workers, overhead_s);
     double ideal = sum / workers > longest ? sum / workers : longest;
     return end > 0 ? ideal / end : 1;
 }

@@ -18,13 +18,12 @@ static void the_largest_goes_first_to_whoever_is_free(void **state)
 {
     const double seconds[] = {2, 7, 3, 5, 3};
     (void)state;
-    near(rr_dispatch_makespan(seconds, 5, 1, 0), 20);
-    near(rr_dispatch_makespan(seconds, 5, 2, 0), 10); /* 7+3 beside 5+3+2 */
-    near(rr_dispatch_makespan(seconds, 5, 16, 0), 7);
-    near(rr_dispatch_makespan(seconds, 5, 1, 0.5), 22.5);
-    near(rr_dispatch_makespan(NULL, 0, 4, 0.5), 0);
+    near(rr_dispatch_efficiency(seconds, 5, 1, 0), 1);
+    near(rr_dispatch_efficiency(seconds, 5, 1, 0.5), 20 / 22.5);
+    near(rr_dispatch_efficiency(seconds, 5, 3, 0), 7.0 / 7); /* 7 beside 5+2 beside 3+3 */
+    near(rr_dispatch_efficiency(seconds, 4, 2, 0), 8.5 / 9); /* 7+2 beside 5+3 */
     near(rr_dispatch_efficiency(NULL, 0, 4, 0.5), 1);
-    near(rr_dispatch_efficiency(seconds, 5, 2, 0), 1);
+    near(rr_dispatch_efficiency(seconds, 5, 2, 0), 1);  /* 7+3 beside 5+3+2 */
     near(rr_dispatch_efficiency(seconds, 5, 16, 0), 1); /* no spreading beats the longest task */
 }
 
@@ -48,7 +47,13 @@ static void no_order_of_six_tasks_is_worse_than_a_third_over_the_best(void **sta
             end = load[2] > end ? load[2] : end;
             best = end < best ? end : best;
         }
-        double found = rr_dispatch_makespan(seconds, 6, 3, 0);
+        double ideal = 0, longest = 0;
+        for (unsigned i = 0; i < 6; i++) {
+            ideal += seconds[i] / 3;
+            longest = seconds[i] > longest ? seconds[i] : longest;
+        }
+        ideal = ideal > longest ? ideal : longest;
+        double found = ideal / rr_dispatch_efficiency(seconds, 6, 3, 0);
         assert_true(found >= best - 1e-9 && found <= best * 4 / 3 + 1e-9);
     }
 }
