@@ -152,12 +152,13 @@ static int list(const struct cli_gpu *gpu)
 
 /* ---- words of the command line ------------------------------------------------------------------
  */
-/* pause, resume, restart: of a rig only. */
-static int command(const struct cli_gpu *gpu, const char *verb)
+/* pause, resume, restart, share: of a rig only. Takes body; what: the line that tells it is done.
+ */
+static int command(const struct cli_gpu *gpu, const char *verb, json_t *body, const char *what)
 {
     struct rr_fault fault = {0};
     char path[64];
-    json_t *answer = NULL, *body = json_pack("{s:s}", "id", gpu->id);
+    json_t *answer = NULL;
     char *text = json_dumps(body, JSON_COMPACT);
     json_free_t release;
     json_get_alloc_funcs(NULL, &release);
@@ -167,7 +168,7 @@ static int command(const struct cli_gpu *gpu, const char *verb)
     if (err == RR_OK && gpu->json) {
         cli_print_json(answer);
     } else if (err == RR_OK) {
-        cli_print("%s: %s\n", gpu->id, verb);
+        cli_print("%s: %s\n", what, verb);
     }
     release(text);
     json_decref(body);
@@ -189,15 +190,38 @@ static bool small_number(unsigned *out, const char *text, unsigned min, unsigned
     return true;
 }
 
+/* Shares of time from now on, until the rig's end. */
+static int share(const struct cli_gpu *gpu)
+{
+    const char *texts[] = {gpu->cpu_text, gpu->gpu_text}, *names[] = {"cpu", "gpu"};
+    char what[48] = "";
+    json_t *body = json_object();
+    for (size_t i = 0; i < RR_COUNT(texts); i++) {
+        unsigned percent = 0;
+        size_t used = strlen(what);
+        if (texts[i] == NULL) {
+            continue;
+        }
+        if (!small_number(&percent, texts[i], 1, 100, names[i])) {
+            json_decref(body);
+            return 2;
+        }
+        cli_json_set(body, names[i], json_integer(percent));
+        snprintf(what + used, sizeof what - used, "%s%s %u %%", used > 0 ? ", " : "", names[i],
+                 percent);
+    }
+    return command(gpu, "share", body, what);
+}
+
 int cli_gpu(int argc, char **argv)
 {
     struct cli_gpu gpu = {.seconds = 3};
     const char *words[2] = {NULL, NULL};
     size_t count;
-    const struct cli_option options[] = {{"data", &gpu.data, NULL},
-                                         {"seconds", &gpu.seconds_text, NULL},
-                                         {"epoch", &gpu.epoch_text, NULL},
-                                         {"json", NULL, &gpu.json}};
+    const struct cli_option options[] = {
+        {"data", &gpu.data, NULL},        {"seconds", &gpu.seconds_text, NULL},
+        {"epoch", &gpu.epoch_text, NULL}, {"cpu", &gpu.cpu_text, NULL},
+        {"gpu", &gpu.gpu_text, NULL},     {"json", NULL, &gpu.json}};
     if (!cli_options(argc, argv, options, RR_COUNT(options), words, RR_COUNT(words), &count) ||
         count < 1) {
         return cli_usage(argv[0]);
@@ -220,7 +244,11 @@ int cli_gpu(int argc, char **argv)
     }
     if (count == 2 && (strcmp(verb, "pause") == 0 || strcmp(verb, "resume") == 0 ||
                        strcmp(verb, "restart") == 0)) {
-        return command(&gpu, verb);
+        return command(&gpu, verb, json_pack("{s:s}", "id", gpu.id), gpu.id);
+    }
+    if (count == 1 && strcmp(verb, "share") == 0 &&
+        (gpu.cpu_text != NULL || gpu.gpu_text != NULL)) {
+        return share(&gpu);
     }
     return cli_usage(argv[0]);
 }

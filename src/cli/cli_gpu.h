@@ -7,7 +7,7 @@
 
 /* The words of a call of `reelrig gpu`; texts borrowed from argv. */
 struct cli_gpu {
-    const char *data, *seconds_text, *epoch_text, *id;
+    const char *data, *seconds_text, *epoch_text, *id, *cpu_text, *gpu_text;
     bool json;
     unsigned seconds, epoch;
 };

@@ -67,7 +67,7 @@ const struct cli_verb cli_verbs[] = {
      "keys and coins", cli_wallet},
     {"gpu",
      "list | bench [ID] [--seconds 3] [--epoch N] | tune [ID] [--epoch N] | pause|resume|restart "
-     "ID  "
+     "ID | share [--cpu PERCENT] [--gpu PERCENT]  "
      "[--json] [--data FOLDER]",
      "devices that hash: state, sensors, rates", cli_gpu},
     {"hash",

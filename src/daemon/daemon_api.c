@@ -220,6 +220,27 @@ static enum rr_err command_device(struct rr_rig *rig, const char *verb,
     return err;
 }
 
+static enum rr_err command_share(struct rr_rig *rig, const struct rr_monitor_request *request,
+                                 json_t **out, struct rr_fault *fault)
+{
+    json_t *body;
+    json_int_t cpu = 0, gpu = 0;
+    enum rr_err err = read_body(request, &body, fault);
+    if (err != RR_OK) {
+        return err;
+    }
+    bool said = json_unpack(body, "{s?I, s?I}", "cpu", &cpu, "gpu", &gpu) == 0;
+    if (!said || cpu < 0 || gpu < 0 || cpu > 100 || gpu > 100 || cpu + gpu == 0) {
+        err = rr_fail(fault, RR_ERR_FORMAT,
+                      "the body must be {\"cpu\": PERCENT, \"gpu\": PERCENT}, or one of them, 1 to "
+                      "100");
+    } else {
+        err = daemon_devices_share(rig->devices, (uint32_t)cpu, (uint32_t)gpu, out, fault);
+    }
+    json_decref(body);
+    return err;
+}
+
 static enum rr_err command_verify(struct rr_rig *rig, json_t **out, struct rr_fault *fault)
 {
     char folder[RR_PATH_BYTES];
@@ -275,6 +296,9 @@ static enum rr_err answer_post(struct rr_rig *rig, const struct rr_monitor_reque
     }
     if (strcmp(path, "chain/verify") == 0) {
         return command_verify(rig, out, fault);
+    }
+    if (strcmp(path, "devices/share") == 0) {
+        return command_share(rig, request, out, fault);
     }
     if (strncmp(path, "devices/", 8) == 0) {
         return command_device(rig, path + 8, request, out, fault);

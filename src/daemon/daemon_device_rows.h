@@ -27,6 +27,7 @@ struct daemon_devices {
     pthread_cond_t wake;
     /* below under lock */
     bool stopping, down;
+    uint32_t cpu_share, gpu_share;  /* percent of time, 1..100 */
     struct daemon_device_row *rows; /* RR_HASH_DEVICES_MAX; a row keeps its place */
     size_t count;
 };

@@ -279,6 +279,8 @@ enum rr_err daemon_devices_start(struct rr_rig *rig, struct rr_fault *fault)
     pthread_condattr_t attr;
     devices->rig = rig;
     devices->guards = guard_options(&rig->config);
+    devices->cpu_share = rig->config.mine_share_percent;
+    devices->gpu_share = rig->config.gpu_share_percent;
     devices->rows = rr_alloc_array(RR_HASH_DEVICES_MAX, sizeof(*devices->rows));
     devices->seen = rr_alloc_array(RR_HASH_DEVICES_MAX, sizeof(*devices->seen));
     pthread_mutex_init(&devices->lock, NULL);
@@ -328,12 +330,17 @@ static enum rr_err tune(struct daemon_devices *devices, const char *id, json_t *
     return err;
 }
 
+static enum rr_err no_engine(struct rr_fault *fault)
+{
+    return rr_fail(fault, RR_ERR_STATE, "mine.enabled is false: no device is in use");
+}
+
 enum rr_err daemon_devices_command(struct daemon_devices *devices, const char *verb, const char *id,
                                    json_t **out, struct rr_fault *fault)
 {
     enum rr_err err = RR_OK;
     if (devices->rig->engine == NULL) {
-        return rr_fail(fault, RR_ERR_STATE, "mine.enabled is false: no device is in use");
+        return no_engine(fault);
     }
     if (strcmp(verb, "tune") == 0) {
         return tune(devices, id, out, fault);
@@ -352,7 +359,8 @@ enum rr_err daemon_devices_command(struct daemon_devices *devices, const char *v
         pthread_cond_broadcast(&devices->wake); /* the next look does it */
     } else {
         err = rr_fail(fault, RR_ERR_NOTFOUND,
-                      "devices/%.40s is no command; pause, resume, restart or tune was expected",
+                      "devices/%.40s is no command; pause, resume, restart, tune or share was "
+                      "expected",
                       verb);
     }
     pthread_mutex_unlock(&devices->lock);
@@ -360,6 +368,30 @@ enum rr_err daemon_devices_command(struct daemon_devices *devices, const char *v
         *out = json_pack("{s:s, s:s}", "id", id, "command", verb);
     }
     return err;
+}
+
+json_t *daemon_devices_shares(struct daemon_devices *devices)
+{
+    pthread_mutex_lock(&devices->lock);
+    json_t *out =
+        json_pack("{s:i, s:i}", "cpu", (int)devices->cpu_share, "gpu", (int)devices->gpu_share);
+    pthread_mutex_unlock(&devices->lock);
+    return out;
+}
+
+enum rr_err daemon_devices_share(struct daemon_devices *devices, uint32_t cpu_percent,
+                                 uint32_t gpu_percent, json_t **out, struct rr_fault *fault)
+{
+    if (devices->rig->engine == NULL) {
+        return no_engine(fault);
+    }
+    pthread_mutex_lock(&devices->lock);
+    devices->cpu_share = cpu_percent != 0 ? cpu_percent : devices->cpu_share;
+    devices->gpu_share = gpu_percent != 0 ? gpu_percent : devices->gpu_share;
+    rr_hash_engine_set_share(devices->rig->engine, devices->cpu_share, devices->gpu_share);
+    pthread_mutex_unlock(&devices->lock);
+    *out = daemon_devices_shares(devices);
+    return RR_OK;
 }
 
 void daemon_devices_alarm(struct daemon_devices *devices, char text[static 160])

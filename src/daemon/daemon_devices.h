@@ -17,6 +17,13 @@ enum rr_err daemon_devices_start(struct rr_rig *rig, struct rr_fault *fault) RR_
 void daemon_devices_stop(struct daemon_devices *devices);
 /* List of devices as docs/api.md shows them: new reference. Any thread. */
 json_t *daemon_devices_view(struct daemon_devices *devices);
+/* Shares of time from now to the rig's end, in percent up to 100; 0: as it is. *out as of
+ * daemon_devices_shares. RR_ERR_STATE. Any thread. */
+enum rr_err daemon_devices_share(struct daemon_devices *devices, uint32_t cpu_percent,
+                                 uint32_t gpu_percent, json_t **out,
+                                 struct rr_fault *fault) RR_MUST_USE;
+/* {"cpu": percent, "gpu": percent}: new reference. Any thread. */
+json_t *daemon_devices_shares(struct daemon_devices *devices);
 /* Sentence when no device is left to search, "" otherwise. Any thread. */
 void daemon_devices_alarm(struct daemon_devices *devices, char text[static 160]);
 /* Appends counters and readings with the label `device` in Prometheus' text format. Any thread. */

@@ -392,6 +392,9 @@ json_t *daemon_view_status(struct rr_rig *rig)
     set(hash, "device",
         json_string(rig->engine != NULL ? rr_hash_engine_text(rig->engine) : "off"));
     set(hash, "devices", daemon_devices_view(rig->devices));
+    set(hash, "share_percent", daemon_devices_shares(rig->devices));
+    set(hash, "next_epoch_ready",
+        json_boolean(rig->engine != NULL && rr_hash_engine_next_ready(rig->engine)));
     daemon_devices_alarm(rig->devices, alarm);
     set(hash, "alarm", alarm[0] != '\0' ? json_string(alarm) : json_null());
     set(out, "version", json_string(RR_VERSION));

@@ -101,7 +101,7 @@ def guarded():
 
 
 def commanded():
-    """pause, resume, restart; status shows the device; wrong names are refused"""
+    """pause, resume, restart, share; status shows the device; wrong names are refused"""
     degrees(50)
     with Rig() as rig:
         rig.start()
@@ -120,6 +120,16 @@ def commanded():
         row = cpu(rig, lambda d: d["restarts"] == 1 and d["state"] == "running")
         height = rig.call("chain")["height"]
         rig.until("chain", lambda c: c["height"] > height)  # and it mines on
+        hash = rig.call("status")["hash"]
+        assert hash["next_epoch_ready"] is False and hash["share_percent"]["gpu"] == 100, hash
+        told = reelrig("gpu", "share", "--cpu", "3", "--data", rig.data, "--json", check=True).stdout
+        assert json.loads(told) == {"cpu": 3, "gpu": 100}, told
+        assert rig.call("status")["hash"]["share_percent"] == {"cpu": 3, "gpu": 100}
+        assert reelrig("gpu", "share", "--gpu", "50", "--cpu", "20", "--data", rig.data,
+                       check=True).stdout == "cpu 20 %, gpu 50 %: share\n"
+        assert rig.call("status")["hash"]["share_percent"] == {"cpu": 20, "gpu": 50}
+        for words in (["--cpu", "0"], ["--gpu", "101"], []):
+            assert reelrig("gpu", "share", *words, "--data", rig.data).returncode == 2, words
         result = reelrig("gpu", "pause", "nothing", "--data", rig.data, "--json")
         assert result.returncode == 1 and "nothing" in json.loads(result.stdout)["message"], result
         assert reelrig("gpu", "tune", "nothing", "--data", rig.data).returncode == 1
@@ -133,6 +143,7 @@ def not_mining():
         row = cpu(rig, lambda d: d["state"] == "off")
         assert "mine.enabled" in row["why"], row
         assert reelrig("gpu", "restart", "cpu", "--data", rig.data).returncode == 1
+        assert reelrig("gpu", "share", "--cpu", "5", "--data", rig.data).returncode == 1
         assert rig.stop() < 3
 
 
