@@ -20,7 +20,6 @@ struct walk {
     struct transcode_packets *packets;
     struct rr_buf body;
     struct transcode_part_facts facts;
-    uint32_t last_cell;
 };
 
 static enum rr_err check_gop(struct walk *walk, struct rr_fault *fault)
@@ -39,7 +38,7 @@ static enum rr_err check_gop(struct walk *walk, struct rr_fault *fault)
         gop->cell >= shard->cell_end || gop->last >= walk->scan->count ||
         gop->first < shard->packet_first ||
         (walk->facts.gops > 0 &&
-         (gop->cell <= walk->last_cell || gop->pts[0] != walk->facts.end))) {
+         (gop->cell <= walk->facts.last_cell || gop->pts[0] != walk->facts.end))) {
         return rr_fail(fault, RR_ERR_TRUST, "GOP %u of cells %u to %u does not fit its place",
                        (unsigned)walk->facts.gops, (unsigned)shard->cell_first,
                        (unsigned)shard->cell_end);
@@ -55,10 +54,11 @@ static enum rr_err check_gop(struct walk *walk, struct rr_fault *fault)
                        (unsigned)gop->first, (unsigned)gop->last, (unsigned)gop->cell);
     }
     walk->facts.first_pts = walk->facts.gops == 0 ? gop->pts[0] : walk->facts.first_pts;
+    walk->facts.first_cell = walk->facts.gops == 0 ? gop->cell : walk->facts.first_cell;
+    walk->facts.last_cell = gop->cell;
     walk->facts.end = gop->end;
     walk->facts.last = gop->last > walk->facts.last ? gop->last : walk->facts.last;
     walk->facts.gops++;
-    walk->last_cell = gop->cell;
     return RR_OK;
 }
 
@@ -250,12 +250,23 @@ static enum rr_err cell_of(uint32_t *out, const struct transcode_job *job,
     return err;
 }
 
-/* Opens what was made again; *fd is the caller's. */
-static enum rr_err open_mine(struct transcode_part *out, int *fd, const char *path,
-                             struct rr_fault *fault)
+/* A cell, or the sound, made again; *fd is the caller's. */
+static enum rr_err make_again(struct transcode_part *out, int *fd, const struct transcode_job *job,
+                              const struct rr_transcode_shard *shard, uint32_t cell,
+                              struct rr_fault *fault)
 {
+    char path[RR_PATH_BYTES], folder[RR_PATH_BYTES];
     struct stat facts;
+    enum rr_err err = rr_path(path, fault, "%s/spot", job->options.job_folder);
+    err = err != RR_OK ? err : rr_path(folder, fault, "%s/spot.d", job->options.job_folder);
+    err = err != RR_OK ? err
+                       : transcode_part_make(path, folder, job, cell, cell + 1, shard->packet_first,
+                                             shard->sound, fault);
+    if (err != RR_OK) {
+        return err;
+    }
     *fd = open(path, O_RDONLY | O_CLOEXEC);
+    unlink(path);
     if (*fd < 0 || fstat(*fd, &facts) != 0) {
         return rr_fail_errno(fault, "%.200s cannot be read", path);
     }
@@ -266,7 +277,6 @@ static enum rr_err open_mine(struct transcode_part *out, int *fd, const char *pa
 enum rr_err transcode_part_spot(const struct transcode_job *job, const struct transcode_part *part,
                                 const struct rr_transcode_shard *shard, struct rr_fault *fault)
 {
-    char path[RR_PATH_BYTES], folder[RR_PATH_BYTES];
     struct transcode_part mine;
     uint8_t dice = 0;
     int fd = -1;
@@ -277,20 +287,59 @@ enum rr_err transcode_part_spot(const struct transcode_job *job, const struct tr
     uint32_t number = part->sound ? 0 : dice % part->gops, cell = 0;
     uint32_t records = part->sound ? (uint32_t)job->plan.audio_count + job->plan.subtitle_count
                                    : (uint32_t)job->plan.rung_count + 1;
-    enum rr_err err = rr_path(path, fault, "%s/spot", job->options.job_folder);
-    err = err != RR_OK ? err : rr_path(folder, fault, "%s/spot.d", job->options.job_folder);
-    err = err != RR_OK || part->sound ? err : cell_of(&cell, job, *part, number, fault);
-    err = err != RR_OK ? err
-                       : transcode_part_make(path, folder, job, cell, cell + 1, shard->packet_first,
-                                             part->sound, fault);
-    err = err != RR_OK ? err : open_mine(&mine, &fd, path, fault);
+    enum rr_err err = part->sound ? RR_OK : cell_of(&cell, job, *part, number, fault);
+    err = err != RR_OK ? err : make_again(&mine, &fd, job, shard, cell, fault);
     if (err == RR_OK && !part->sound && mine.gops != 1) {
         err = rr_fail(fault, RR_ERR_TRUST, "no picture falls into GOP %u", (unsigned)cell);
     }
     err = err != RR_OK ? err : compare(*part, &mine, number * records, records, fault);
     if (fd >= 0) {
         close(fd);
-        unlink(path);
+    }
+    return err;
+}
+
+static enum rr_err check_lack(const struct transcode_job *job,
+                              const struct rr_transcode_shard *shard, uint32_t cell,
+                              struct rr_fault *fault)
+{
+    struct transcode_part mine;
+    int fd = -1;
+    enum rr_err err = make_again(&mine, &fd, job, shard, cell, fault);
+    if (err == RR_OK && mine.gops > 0) {
+        err = rr_fail(fault, RR_ERR_TRUST, "the pictures of GOP %u are not in it", (unsigned)cell);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return err;
+}
+
+enum rr_err transcode_part_ends(const struct transcode_job *job,
+                                const struct transcode_part_facts *facts,
+                                const struct rr_transcode_shard *shard,
+                                const struct transcode_scan_notes *scan, struct rr_fault *fault)
+{
+    uint32_t first = UINT32_MAX, last = 0;
+    enum rr_err err = RR_OK;
+    for (uint32_t i = 0; i < scan->count; i++) {
+        int64_t pts = scan->notes[i].pts;
+        uint32_t cell = pts == INT64_MIN || pts < job->plan.first_pts
+                            ? UINT32_MAX
+                            : transcode_cell(&job->plan, pts);
+        if (cell >= shard->cell_first && cell < shard->cell_end) {
+            first = cell < first ? cell : first;
+            last = cell > last ? cell : last;
+        }
+    }
+    if (first == UINT32_MAX) {
+        return RR_OK;
+    }
+    if (facts->gops == 0 || facts->first_cell > first) {
+        err = check_lack(job, shard, first, fault);
+    }
+    if (err == RR_OK && last != first && (facts->gops == 0 || facts->last_cell < last)) {
+        err = check_lack(job, shard, last, fault);
     }
     return err;
 }

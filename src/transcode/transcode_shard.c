@@ -247,6 +247,9 @@ static enum rr_err check(struct rr_transcode_job *job, struct transcode_part_fac
         first[rung] = job->job.extradata[rung].len == 0;
     }
     err = transcode_part_check(facts, &job->job, &part, &job->shards[index], &job->scan, fault);
+    if (err == RR_OK && !job->shards[index].sound) {
+        err = transcode_part_ends(&job->job, facts, &job->shards[index], &job->scan, fault);
+    }
     if (err == RR_OK && spot) {
         err = transcode_part_spot(&job->job, &again, &job->shards[index], fault);
     }

@@ -52,7 +52,8 @@ void transcode_scan_cut(struct rr_transcode_shard **out, uint32_t *count,
 struct transcode_part_facts {
     uint32_t gops, bad_from, last; /* last: highest packet of its GOPs */
     uint32_t frames[RR_RUNGS_MAX];
-    int64_t first_pts, end; /* when gops > 0 */
+    int64_t first_pts, end;         /* when gops > 0 */
+    uint32_t first_cell, last_cell; /* so too; only of a part that was just checked */
 };
 /* All that can be known without making it again: form, place, times, digests of source and of what
  * came out, parameter sets like those of `job`, whose first it becomes. RR_ERR_TRUST. */
@@ -61,6 +62,13 @@ enum rr_err transcode_part_check(struct transcode_part_facts *out, struct transc
                                  const struct rr_transcode_shard *shard,
                                  const struct transcode_scan_notes *scan,
                                  struct rr_fault *fault) RR_MUST_USE;
+/* The first and the last cell in which packets show, and which the part does not have, made here:
+ * RR_ERR_TRUST when there are pictures. What lacks in the middle shows at the borders of parts. */
+enum rr_err transcode_part_ends(const struct transcode_job *job,
+                                const struct transcode_part_facts *facts,
+                                const struct rr_transcode_shard *shard,
+                                const struct transcode_scan_notes *scan,
+                                struct rr_fault *fault) RR_MUST_USE;
 /* One GOP of the part against the same GOP made here. RR_ERR_TRUST when they differ. */
 enum rr_err transcode_part_spot(const struct transcode_job *job, const struct transcode_part *part,
                                 const struct rr_transcode_shard *shard,

@@ -15,6 +15,7 @@ struct rogue {
     unsigned spoil; /* parts of rig "liar" with another byte, at first */
     unsigned fail;  /* answers that are failures, at first */
     bool sound;     /* only the sound is spoiled */
+    bool empty;     /* the pictures of the last seconds are said to be none */
     bool doubling;  /* each answer comes twice */
     bool again;
     struct rr_dispatch_answer last;
@@ -54,6 +55,22 @@ static void spoil(const char *path)
     rr_buf_clear(&bytes);
 }
 
+/* A part as a rig would give that found no picture (transcode_shard.h). */
+static void empty(const char *path)
+{
+    struct rr_buf bytes = {0};
+    assert_int_equal(rr_file_read(&bytes, path, 1u << 30, NULL), RR_OK);
+    struct rr_reader reader = rr_reader_of(rr_buf_slice(&bytes));
+    uint32_t version = rr_read_u32(&reader);
+    bytes.len = 0;
+    rr_write_u32(&bytes, version);
+    rr_write_u8(&bytes, 0);
+    rr_write_u32(&bytes, 0);
+    rr_write_u32(&bytes, UINT32_MAX);
+    assert_int_equal(rr_file_write(path, rr_buf_slice(&bytes), 0600, NULL), RR_OK);
+    rr_buf_clear(&bytes);
+}
+
 static void copy(const char *to, const char *from)
 {
     struct rr_buf bytes = {0};
@@ -77,7 +94,11 @@ static enum rr_err rogue_next(void *ctx, struct rr_dispatch_answer *out, char pa
     if (err != RR_OK || !*got || out->code != RR_OK) {
         return err;
     }
-    if (rogue->spoil > 0 && (!rogue->sound || out->number == shards - 1)) {
+    if (rogue->empty && out->number == shards - 3) {
+        rogue->empty = false;
+        snprintf(out->rig, sizeof out->rig, "liar");
+        empty(path);
+    } else if (rogue->spoil > 0 && (!rogue->sound || out->number == shards - 1)) {
         rogue->spoil--;
         snprintf(out->rig, sizeof out->rig, "liar");
         spoil(path);
@@ -212,6 +233,18 @@ static void spoiled_sound_is_found(void **state)
     assert_int_equal(rogue.offers, shards + 1);
 }
 
+static void a_film_is_not_cut_short(void **state)
+{
+    struct rogue rogue = {.empty = true};
+    struct rr_fault fault = {0};
+    (void)state;
+    if (run(&rogue, "short", &fault) != RR_OK) {
+        fail_msg("%s", fault.text);
+    }
+    assert_int_equal(rogue.refused, 1);
+    assert_int_equal(rogue.offers, shards + 1);
+}
+
 static void a_shard_that_fails_everywhere_ends_the_job_with_its_sentence(void **state)
 {
     struct rogue rogue = {.fail = 1000};
@@ -238,6 +271,7 @@ int main(void)
         cmocka_unit_test(lost_tasks_are_offered_again_and_doubled_answers_count_once),
         cmocka_unit_test(a_wrong_part_goes_to_another_and_its_rig_gets_no_more),
         cmocka_unit_test(spoiled_sound_is_found),
+        cmocka_unit_test(a_film_is_not_cut_short),
         cmocka_unit_test(a_shard_that_fails_everywhere_ends_the_job_with_its_sentence),
         cmocka_unit_test(a_cancelled_job_goes_on_where_it_was),
     };
