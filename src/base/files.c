@@ -31,10 +31,10 @@ enum rr_err rr_path(char out[static RR_PATH_BYTES], struct rr_fault *fault, cons
     return RR_OK;
 }
 
-static enum rr_err make_folder(const char *path, struct rr_fault *fault)
+static enum rr_err make_folder(const char *path, mode_t mode, struct rr_fault *fault)
 {
     struct stat info;
-    if (mkdir(path, 0700) == 0) {
+    if (mkdir(path, mode) == 0) {
         return RR_OK;
     }
     int saved = errno;
@@ -49,18 +49,28 @@ static enum rr_err make_folder(const char *path, struct rr_fault *fault)
     return rr_fail_errno(fault, "cannot make the folder %s", path);
 }
 
-enum rr_err rr_make_folders(const char *path, struct rr_fault *fault)
+static enum rr_err make_folders(const char *path, mode_t mode, struct rr_fault *fault)
 {
     char part[RR_PATH_BYTES];
     enum rr_err err = rr_path(part, fault, "%s", path);
     for (char *at = part; err == RR_OK && *at != '\0'; at++) {
         if (*at == '/' && at > part && at[-1] != '/') {
             *at = '\0';
-            err = make_folder(part, fault);
+            err = make_folder(part, mode, fault);
             *at = '/';
         }
     }
-    return err == RR_OK ? make_folder(path, fault) : err;
+    return err == RR_OK ? make_folder(path, mode, fault) : err;
+}
+
+enum rr_err rr_make_folders(const char *path, struct rr_fault *fault)
+{
+    return make_folders(path, 0700, fault);
+}
+
+enum rr_err rr_make_shown_folders(const char *path, struct rr_fault *fault)
+{
+    return make_folders(path, 0777, fault);
 }
 
 enum rr_err rr_file_read(struct rr_buf *out, const char *path, size_t max, struct rr_fault *fault)

@@ -7,6 +7,8 @@
 
 /* mkdir -p, mode 0700 for what is made. */
 enum rr_err rr_make_folders(const char *path, struct rr_fault *fault) RR_MUST_USE;
+/* The same for what others are to read, a web server among them: mode 0777 less the umask. */
+enum rr_err rr_make_shown_folders(const char *path, struct rr_fault *fault) RR_MUST_USE;
 /* Whole file into out (cleared first); longer than max is RR_ERR_LIMIT, absent RR_ERR_NOTFOUND. */
 enum rr_err rr_file_read(struct rr_buf *out, const char *path, size_t max,
                          struct rr_fault *fault) RR_MUST_USE;

@@ -76,7 +76,7 @@ static enum rr_err place_rendition(struct rr_transcode_rendition *rendition, con
     struct rr_rendition shown = rendition->info;
     bool text = shown.kind == RR_RENDITION_SUBTITLE;
     enum rr_err err = rr_path(path, fault, "%s/%s", folder, shown.name);
-    err = err != RR_OK ? err : rr_make_folders(path, fault);
+    err = err != RR_OK ? err : rr_make_shown_folders(path, fault);
     err = err != RR_OK ? err
                        : place(&rendition->init_path, !text || lists != RR_LISTS_HLS, folder,
                                shown.name, fault);

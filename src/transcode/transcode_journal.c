@@ -52,6 +52,19 @@ enum rr_err transcode_journal_key(struct rr_hash32 *out, int source_fd,
     return err;
 }
 
+/* The folder that it stands in is the output, which others are to read; it is not. */
+static enum rr_err make_folder(const char *folder, struct rr_fault *fault)
+{
+    char above[RR_PATH_BYTES];
+    const char *slash = strrchr(folder, '/');
+    enum rr_err err = RR_OK;
+    if (slash != NULL && slash > folder) {
+        err = rr_path(above, fault, "%.*s", (int)(slash - folder), folder);
+        err = err != RR_OK ? err : rr_make_shown_folders(above, fault);
+    }
+    return err != RR_OK ? err : rr_make_folders(folder, fault);
+}
+
 enum rr_err transcode_journal_open(int *lock_fd, const char *folder, const struct rr_hash32 *key,
                                    struct rr_fault *fault)
 {
@@ -59,7 +72,7 @@ enum rr_err transcode_journal_open(int *lock_fd, const char *folder, const struc
     struct rr_buf found = {0};
     uint64_t offset = 0, payload = 0;
     int lock = -1;
-    enum rr_err err = rr_make_folders(folder, fault);
+    enum rr_err err = make_folder(folder, fault);
     if (err == RR_OK && (err = rr_path(path, fault, "%s/lock", folder)) == RR_OK) {
         err = rr_lock_file(&lock, path, fault);
     }

@@ -58,6 +58,15 @@ def progress():
     assert shown and percents == sorted(percents), percents
 
 
+def readable():
+    """others may read what was made as far as the umask lets them (folders were 0700, files in them 0644)"""
+    out = work / "made/for/others"
+    subprocess.run(["sh", "-c", 'umask 022 && exec "$@"', "sh", str(bin_folder / "reelrig"), "transcode", str(clip), "-o",
+                    str(out), "--ladder", "90", "--preset", "ultrafast"], check=True, capture_output=True)
+    assert {path.stat().st_mode & 0o777 for path in (out, out.parent, out / "90p", out / "audio")} == {0o755}
+    assert {path.stat().st_mode & 0o777 for path in out.rglob("*") if path.is_file()} == {0o644}
+
+
 def going_on():
     """an interrupted job goes on by --resume alone, from another folder, with the same bytes"""
     words = [str(bin_folder / "reelrig"), "transcode", clip.name, "-o", "b", "--ladder", "360,240", "--gop-ms", "500",
@@ -178,4 +187,4 @@ def manual():
         assert option in options, f"the manual page tells of --{option}, which the program does not take"
 
 
-run_tests([dry_run, progress, going_on, formats, another_format, wrong_words, bench, manual])
+run_tests([dry_run, progress, readable, going_on, formats, another_format, wrong_words, bench, manual])

@@ -172,6 +172,26 @@ static void folders_are_made_all_the_way(void **state)
     assert_int_equal(rr_make_folders(path, &fault), RR_ERR_EXISTS);
 }
 
+/* The outputs of `transcode` were 0700 while the files in them were 0644: no web server could read
+ * them. */
+static void shown_folders_follow_the_umask(void **state)
+{
+    (void)state;
+    char deep[RR_PATH_BYTES];
+    struct stat info;
+    mode_t kept = umask(022);
+    assert_int_equal(rr_path(deep, &fault, "%s/shown/deep", folder), RR_OK);
+    assert_int_equal(rr_make_shown_folders(deep, &fault), RR_OK);
+    assert_int_equal(stat(deep, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0755);
+    umask(027);
+    assert_int_equal(rr_path(deep, &fault, "%s/shown/group", folder), RR_OK);
+    assert_int_equal(rr_make_shown_folders(deep, &fault), RR_OK);
+    umask(kept);
+    assert_int_equal(stat(deep, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0750);
+}
+
 static void removing_a_tree_spares_what_links_point_to(void **state)
 {
     (void)state;
@@ -220,6 +240,7 @@ int main(void)
         T(short_writes_into_a_pipe_are_finished),
         T(a_lock_keeps_others_out_until_it_is_closed),
         T(folders_are_made_all_the_way),
+        T(shown_folders_follow_the_umask),
         T(removing_a_tree_spares_what_links_point_to),
         T(a_path_that_does_not_fit_is_refused),
     };
