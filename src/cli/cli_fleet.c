@@ -127,7 +127,7 @@ static int worker(int argc, char **argv)
                                          {"slots", &slots, NULL},  {"workers", &workers, NULL}};
     unsigned long cache_gib, slot_count, worker_count;
     if (!cli_options(argc, argv, options, RR_COUNT(options), &extra, 1, &count) || count != 0 ||
-        nats == NULL || folder == NULL || !number_of(cache, 1u << 20, &cache_gib) ||
+        nats == NULL || folder == NULL || !number_of(cache, 1u << 20, &cache_gib) || cache_gib == 0 ||
         !number_of(slots, 64, &slot_count) || !number_of(workers, 256, &worker_count) ||
         (name != NULL && !rr_dispatch_name_good(name))) {
         return cli_usage("fleet");

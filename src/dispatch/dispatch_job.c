@@ -3,6 +3,7 @@
 #include "crypto/crypto.h"
 #include "dispatch/dispatch.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ struct coordinator {
     struct rig rigs[RIGS_MAX];
     unsigned rig_count;
     uint64_t told_us, seen_us;
+    int known; /* rigs, by the queue's last word; -1: unknown */
     bool lonely;
     const atomic_bool *cancel;
     rr_transcode_progress_fn *progress;
@@ -90,7 +92,7 @@ static void make_task(struct rr_dispatch_task *task, const struct coordinator *c
             avoid(task, c->rigs[i].name);
         }
     }
-    if (c->offers[number].tries > 0) {
+    if (c->offers[number].tries > 0 && c->known != 1) { /* the only one may try again */
         avoid(task, c->offers[number].last);
     }
 }
@@ -249,13 +251,20 @@ static void tell(struct coordinator *c)
     for (size_t i = 0; i < count; i++) {
         done += shards[i].done ? 1 : 0;
     }
-    int rigs = c->run->queue.ops->tell(c->run->queue.ctx, done, shown.percent);
-    c->seen_us = rigs != 0 ? now : c->seen_us;
+    int liars = 0;
+    for (unsigned i = 0; i < c->rig_count; i++) {
+        liars += c->rigs[i].liar ? 1 : 0;
+    }
+    c->known = c->run->queue.ops->tell(c->run->queue.ctx, done, shown.percent);
+    bool some = c->known < 0 || c->known > liars;
+    c->seen_us = some ? now : c->seen_us;
     if (now - c->seen_us > LONELY_US && !c->lonely) {
         c->lonely = true;
-        rr_log(RR_LOG_WARN, "dispatch", "no rig takes work; start `reelrig fleet worker` on one");
+        rr_log(RR_LOG_WARN, "dispatch",
+               liars > 0 ? "no rig is left that gave no wrong part; start a worker of this version"
+                         : "no rig takes work; start `reelrig fleet worker` on one");
     }
-    c->lonely = rigs == 0 && c->lonely;
+    c->lonely = !some && c->lonely;
 }
 
 /* Until all shards are there. */
@@ -312,6 +321,21 @@ static enum rr_err run(struct coordinator *c, struct rr_transcode_result *out, c
     return err == RR_OK ? rr_remove_tree(folder, fault) : err;
 }
 
+/* The name of a job among rigs: of what is made, where. The same command goes on with it, and
+ * another for the same video elsewhere does not take its answers. */
+static void told_key(struct rr_hash32 *out, const struct rr_hash32 *job, const char *folder)
+{
+    char host[256] = "", path[RR_PATH_BYTES];
+    struct rr_hasher hasher;
+    const char *name = realpath(folder, path) != NULL ? path : folder;
+    (void)gethostname(host, sizeof host - 1);
+    rr_hasher_init(&hasher, "rr.dispatch.v1");
+    rr_hasher_add(&hasher, job->bytes, sizeof job->bytes);
+    rr_hasher_add(&hasher, host, strlen(host) + 1);
+    rr_hasher_add(&hasher, name, strlen(name));
+    rr_hasher_final(&hasher, out);
+}
+
 enum rr_err rr_dispatch_make(void *ctx, struct rr_transcode_result *out, int source_fd,
                              const struct rr_transcode_options *options,
                              rr_transcode_progress_fn *progress, void *progress_ctx,
@@ -334,7 +358,7 @@ enum rr_err rr_dispatch_make(void *ctx, struct rr_transcode_result *out, int sou
     if (err == RR_OK) {
         (void)rr_transcode_shards(c->job, &c->count);
         c->offers = rr_alloc_array(c->count + 1, sizeof *c->offers);
-        c->told.key = *rr_transcode_key(c->job);
+        told_key(&c->told.key, rr_transcode_key(c->job), options->job_folder);
         c->told.source_fd = source_fd;
         c->told.folder = folder;
         c->told.title = c->run->title != NULL ? c->run->title : "";

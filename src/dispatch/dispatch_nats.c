@@ -8,11 +8,14 @@
 #define ALONE_US      UINT64_C(10000000) /* until a cluster counts as smaller than three */
 #define PARTS_BYTES   (INT64_C(64) << 30)
 #define DAY_NS        (INT64_C(86400) * 1000000000)
+#define MEND_US       UINT64_C(2000000)
 #define URLS_MAX      16
 #define NO_REPLICAS   10074 /* replicas > 1 not supported in non-clustered mode */
 #define NO_PEERS      10005 /* no suitable peers for placement */
 #define EXISTS        10058 /* stream name already in use */
 #define NOT_FOUND     10037 /* no message found */
+#define NO_STREAM     10059 /* stream not found */
+#define REMOVE_MAX    4096u
 
 uint64_t nats_now_us(void)
 {
@@ -24,32 +27,53 @@ bool rr_dispatch_nats_built(void)
     return true;
 }
 
+static bool of_login(natsStatus status)
+{
+    return status == NATS_NOT_PERMITTED || status == NATS_CONNECTION_AUTH_FAILED;
+}
+
+static bool of_tls(natsStatus status)
+{
+    return status == NATS_SSL_ERROR || status == NATS_SECURE_CONNECTION_WANTED ||
+           status == NATS_SECURE_CONNECTION_REQUIRED;
+}
+
 enum rr_err nats_fail(struct rr_fault *fault, natsStatus status, int js_error, const char *what)
 {
-    enum rr_err code = status == NATS_NOT_PERMITTED || status == NATS_CONNECTION_AUTH_FAILED
-                           ? RR_ERR_USAGE
-                           : RR_ERR_UNREACHABLE;
-    return rr_fail(fault, code, "%s: NATS says %s (%d)%s", what, natsStatus_GetText(status),
-                   js_error,
-                   code == RR_ERR_USAGE ? "; name the file with --nats-auth"
-                                        : "; look whether the servers run with JetStream");
+    bool usage = of_login(status) || of_tls(status);
+    return rr_fail(fault, usage ? RR_ERR_USAGE : RR_ERR_UNREACHABLE, "%s: NATS says %s (%d); %s",
+                   what, natsStatus_GetText(status), js_error,
+                   of_login(status) ? "look whether --nats-auth holds what the servers ask for"
+                   : of_tls(status) ? "name the certificate authority of the servers with "
+                                      "--nats-ca, and the host that their certificate names"
+                                    : "look whether the servers run with JetStream, and whether "
+                                      "this user may use it");
 }
 
 /* ---- connecting ---- */
 
+/* The next line of a text that ends with '\0', without its end; *text goes on behind it. */
+static char *next_line(char **text)
+{
+    char *line = *text;
+    size_t len = strcspn(line, "\r\n");
+    *text = line + len + strspn(line + len, "\r\n");
+    line[len] = '\0';
+    return line;
+}
+
 static natsStatus set_auth(natsOptions *options, const char *path, struct rr_fault *fault)
 {
     struct rr_buf text = {0};
-    char first[256] = "", second[256] = "";
     natsStatus status = NATS_INVALID_ARG;
     if (rr_file_read(&text, path, 65536, fault) != RR_OK) {
         return NATS_ERR;
     }
     rr_write_u8(&text, 0);
-    const char *all = (const char *)text.ptr;
-    sscanf(all, "%255s %255s", first, second);
+    bool credentials = strstr((const char *)text.ptr, "-----BEGIN") != NULL;
+    char *rest = (char *)text.ptr, *first = next_line(&rest), *second = next_line(&rest);
     char *colon = strchr(first, ':');
-    if (strstr(all, "-----BEGIN") != NULL) {
+    if (credentials) {
         status = natsOptions_SetUserCredentialsFromFiles(options, path, NULL);
     } else if (first[0] == 'S' && first[1] == 'U' && second[0] == 'U') {
         status = natsOptions_SetNKeyFromSeed(options, second, path);
@@ -61,7 +85,6 @@ static natsStatus set_auth(natsOptions *options, const char *path, struct rr_fau
                 "%.160s holds neither user:password, nor the two lines of an nkey, nor credentials",
                 path);
     }
-    explicit_bzero(first, sizeof first);
     explicit_bzero(text.ptr, text.len);
     rr_buf_clear(&text);
     return status;
@@ -96,8 +119,10 @@ static enum rr_err make_options(struct rr_dispatch_nats *nats,
     status = status != NATS_OK ? status : natsOptions_SetPingInterval(nats->options, 5000);
     if (status == NATS_OK && (given->ca_file != NULL || strstr(given->urls, "tls://") != NULL)) {
         status = natsOptions_SetSecure(nats->options, true);
-        if (status == NATS_OK && given->ca_file != NULL) {
-            status = natsOptions_LoadCATrustedCertificates(nats->options, given->ca_file);
+        if (status == NATS_OK && given->ca_file != NULL &&
+            natsOptions_LoadCATrustedCertificates(nats->options, given->ca_file) != NATS_OK) {
+            return rr_fail(fault, RR_ERR_USAGE, "%.200s holds no certificates in PEM form",
+                           given->ca_file);
         }
     }
     if (status == NATS_OK && given->auth_file != NULL) {
@@ -142,11 +167,13 @@ static natsStatus add_stream(struct rr_dispatch_nats *nats, jsStreamConfig *conf
     return status;
 }
 
-static natsStatus add_registry(struct rr_dispatch_nats *nats, kvStore **out, const char *bucket,
-                               int64_t ttl_ns)
+static natsStatus add_registry(struct rr_dispatch_nats *nats, const char *bucket, int64_t ttl_ns)
 {
     kvConfig config;
-    if (js_KeyValue(out, nats->js, bucket) == NATS_OK) {
+    kvStore *made = NULL;
+    natsStatus status = js_KeyValue(&made, nats->js, bucket);
+    if (status == NATS_OK) {
+        kvStore_Destroy(made);
         return NATS_OK;
     }
     kvConfig_Init(&config);
@@ -156,7 +183,9 @@ static natsStatus add_registry(struct rr_dispatch_nats *nats, kvStore **out, con
     config.MaxValueSize = 4096;
     config.StorageType = js_MemoryStorage;
     config.Replicas = nats->replicas;
-    return js_CreateKeyValue(out, nats->js, &config);
+    status = js_CreateKeyValue(&made, nats->js, &config);
+    kvStore_Destroy(made);
+    return status;
 }
 
 static natsStatus add_all(struct rr_dispatch_nats *nats, jsErrCode *error)
@@ -179,10 +208,17 @@ static natsStatus add_all(struct rr_dispatch_nats *nats, jsErrCode *error)
     parts.Discard = js_DiscardNew;
     natsStatus status = add_stream(nats, &jobs, error);
     status = status != NATS_OK ? status : add_stream(nats, &parts, error);
-    status = status != NATS_OK ? status
-                               : add_registry(nats, &nats->rigs, NATS_RIGS, INT64_C(5000000000));
-    return status != NATS_OK ? status
-                             : add_registry(nats, &nats->runs, NATS_RUNS, INT64_C(60000000000));
+    status = status != NATS_OK ? status : add_registry(nats, NATS_RIGS, INT64_C(5000000000));
+    return status != NATS_OK ? status : add_registry(nats, NATS_RUNS, INT64_C(60000000000));
+}
+
+void nats_mend(struct rr_dispatch_nats *nats)
+{
+    uint64_t now = nats_now_us(), last = atomic_load(&nats->mended_us);
+    jsErrCode error = 0;
+    if (now - last > MEND_US && atomic_compare_exchange_strong(&nats->mended_us, &last, now)) {
+        (void)add_all(nats, &error);
+    }
 }
 
 enum rr_err rr_dispatch_nats_open(struct rr_dispatch_nats **out,
@@ -207,12 +243,13 @@ enum rr_err rr_dispatch_nats_open(struct rr_dispatch_nats **out,
             status = natsConnection_JetStream(&nats->js, nats->connection, &asking);
         }
         error = 0;
-        if (nats->js != NULL && (status = add_all(nats, &error)) == NATS_OK) {
+        if (nats->js != NULL && (status = add_all(nats, &error)) == NATS_OK &&
+            (status = js_KeyValue(&nats->rigs, nats->js, NATS_RIGS)) == NATS_OK &&
+            (status = js_KeyValue(&nats->runs, nats->js, NATS_RUNS)) == NATS_OK) {
             break;
         }
         /* A cluster that just starts has no leader yet; a wrong password stays wrong. */
-        if (status == NATS_CONNECTION_AUTH_FAILED || status == NATS_NOT_PERMITTED ||
-            nats_now_us() > until ||
+        if (of_login(status) || of_tls(status) || nats_now_us() > until ||
             (nats->connection == NULL && nats_now_us() + OPEN_TRIES_US / 3 * 2 > until)) {
             err = nats_fail(fault, status, (int)error, options->urls);
             break;
@@ -263,6 +300,7 @@ enum rr_err nats_store(struct rr_dispatch_nats *nats, const char *subject, struc
             return nats_fail(fault, status, (int)error, "a message cannot be stored");
         }
         nats_Sleep(200);
+        nats_mend(nats);
     }
 }
 
@@ -275,7 +313,9 @@ enum rr_err nats_last(struct rr_dispatch_nats *nats, natsMsg **out, const char *
     options.Wait = NATS_WAIT_MS;
     *out = NULL;
     natsStatus status = js_GetLastMsg(out, nats->js, stream, subject, &options, &error);
-    if (status == NATS_OK || status == NATS_NOT_FOUND || error == NOT_FOUND) {
+    if (error == NO_STREAM) {
+        nats_mend(nats);
+    } else if (status == NATS_OK || status == NATS_NOT_FOUND || error == NOT_FOUND) {
         return RR_OK;
     }
     return nats_fail(fault, status, (int)error, "a stored message cannot be read");
@@ -290,6 +330,27 @@ void nats_purge(struct rr_dispatch_nats *nats, const char *stream, const char *s
     options.Stream.Purge.Subject = subject;
     /* What stays goes by age. */
     (void)js_PurgeStream(nats->js, stream, &options, &error);
+}
+
+/* One by one: a purge by subject lets the work queue of nats-server 2.9 forget other tasks. */
+void nats_remove(struct rr_dispatch_nats *nats, const char *stream, const char *subject)
+{
+    for (unsigned i = 0; i < REMOVE_MAX; i++) {
+        jsOptions options;
+        jsErrCode error = 0;
+        natsMsg *message = NULL;
+        if (nats_last(nats, &message, stream, subject, NULL) != RR_OK || message == NULL) {
+            return;
+        }
+        jsOptions_Init(&options);
+        options.Wait = NATS_WAIT_MS;
+        natsStatus status =
+            js_DeleteMsg(nats->js, stream, natsMsg_GetSequence(message), &options, &error);
+        natsMsg_Destroy(message);
+        if (status != NATS_OK) {
+            return;
+        }
+    }
 }
 
 /* Not by kvStore_Keys: it makes a consumer, which the servers may put on one that is dead. */

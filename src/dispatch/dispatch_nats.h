@@ -32,6 +32,7 @@ struct rr_dispatch_nats {
     kvStore *rigs, *runs;
     int replicas;
     uint64_t alone_us; /* until then servers may still find each other */
+    _Atomic uint64_t mended_us;
     /* of the coordinator */
     struct rr_dispatch_job job;
     char job_hex[65];
@@ -50,6 +51,11 @@ enum rr_err nats_store(struct rr_dispatch_nats *nats, const char *subject, struc
 /* The last stored message of a subject (may hold '*'), owned by the caller; NULL: none. */
 enum rr_err nats_last(struct rr_dispatch_nats *nats, natsMsg **out, const char *stream,
                       const char *subject, struct rr_fault *fault) RR_MUST_USE;
+/* Makes streams and registries that are not there any more; now and then, any thread. */
+void nats_mend(struct rr_dispatch_nats *nats);
+/* All messages of a subject out of a work queue. */
+void nats_remove(struct rr_dispatch_nats *nats, const char *stream, const char *subject);
+/* The same for a stream that no consumer reads. */
 void nats_purge(struct rr_dispatch_nats *nats, const char *stream, const char *subject);
 /* The entries of the registry NATS_RIGS or NATS_RUNS: visit gets name and value, which is text of
  * ours or hostile. RR_ERR_UNREACHABLE. */

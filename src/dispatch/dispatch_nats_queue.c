@@ -112,7 +112,7 @@ static enum rr_err offer(void *ctx, const struct rr_dispatch_task *task, bool fr
     }
     job_subject(subject, nats, task->number);
     if (!fresh) {
-        nats_purge(nats, NATS_JOBS, subject);
+        nats_remove(nats, NATS_JOBS, subject);
     }
     rr_dispatch_task_write(&bytes, task);
     err = nats_store(nats, subject, rr_buf_slice(&bytes), fault);
@@ -296,7 +296,9 @@ static int report(struct rr_dispatch_nats *nats, uint32_t done, double percent, 
                   "\",\"shards\":%u,\"done\":%u,\"percent\":%.1f,\"rigs\":%d,\"state\":\"%s\"",
                   (unsigned)nats->job.shards, (unsigned)done, percent, rigs, state);
     rr_buf_format(&text, ",\"at_ms\":%llu}", (unsigned long long)rr_wall_ms(rr_clock_system()));
-    (void)kvStore_Put(NULL, nats->runs, nats->job_hex, text.ptr, (int)text.len);
+    if (kvStore_Put(NULL, nats->runs, nats->job_hex, text.ptr, (int)text.len) != NATS_OK) {
+        nats_mend(nats);
+    }
     rr_buf_clear(&text);
     return rigs;
 }
@@ -317,7 +319,7 @@ static void end(void *ctx, bool done, bool cancelled)
     }
     if (done || cancelled) {
         snprintf(subject, sizeof subject, "rr.job.%s.>", nats->job_hex);
-        nats_purge(nats, NATS_JOBS, subject);
+        nats_remove(nats, NATS_JOBS, subject);
         snprintf(subject, sizeof subject, "rr.cancel.%s", nats->job_hex);
         (void)natsConnection_Publish(nats->connection, subject, NULL, 0);
         snprintf(subject, sizeof subject, "rr.answer.%s.>", nats->job_hex);

@@ -16,6 +16,7 @@
 #define AVOID_MS      2000  /* a task that this rig is not to take, back to the queue */
 #define AVOID_REST_MS 10000 /* and then nothing for a while, so that others see it */
 #define BACK_MS       10000
+#define IDLE_FETCHES  10 /* in vain, until a slot asks whether the queue is still there */
 
 struct rig;
 struct slot {
@@ -91,7 +92,10 @@ static void renew(struct rig *rig)
                   rig->options->name, RR_VERSION, sysconf(_SC_NPROCESSORS_ONLN), rig->slot_count,
                   busy, atomic_load(&rig->done), atomic_load(&rig->failed),
                   (unsigned long long)rr_wall_ms(rr_clock_system()));
-    (void)kvStore_Put(NULL, rig->nats->rigs, rig->options->name, text.ptr, (int)text.len);
+    if (kvStore_Put(NULL, rig->nats->rigs, rig->options->name, text.ptr, (int)text.len) !=
+        NATS_OK) {
+        nats_mend(rig->nats);
+    }
     rr_buf_clear(&text);
 }
 
@@ -288,16 +292,17 @@ static void work_on(struct slot *slot, natsMsg *message, const struct rr_dispatc
     err = err != RR_OK ? err : make(slot, task, path, &fault);
     bool over = stopping(rig) || atomic_load(&slot->cancel);
     enum rr_err sent = RR_OK;
-    if (!over && err != RR_ERR_UNREACHABLE) {
+    if (!over && err != RR_ERR_UNREACHABLE && err != RR_ERR_FULL) {
         sent = give(rig, task, err == RR_OK ? path : NULL, &fault, &sending);
         atomic_fetch_add(err == RR_OK ? &rig->done : &rig->failed, 1u);
     }
+    bool later = err == RR_ERR_UNREACHABLE || err == RR_ERR_FULL; /* not the task's fault */
     bool dropped = release(slot);
     if (dropped) {
         (void)natsMsg_Term(message, NULL);
     } else if (over) {
         (void)natsMsg_Nak(message, NULL);
-    } else if (err == RR_ERR_UNREACHABLE || sent != RR_OK) {
+    } else if (later || sent != RR_OK) {
         rr_log_fault(RR_LOG_WARN, "fleet", sent != RR_OK ? &sending : &fault);
         (void)natsMsg_NakWithDelay(message, BACK_MS, NULL);
     } else {
@@ -305,6 +310,9 @@ static void work_on(struct slot *slot, natsMsg *message, const struct rr_dispatc
     }
     if (err != RR_OK && !over) {
         rr_log_fault(RR_LOG_WARN, "fleet", &fault);
+    }
+    if (err == RR_ERR_FULL) {
+        rest(rig, AVOID_REST_MS); /* others may have room */
     }
     if (unlink(path) != 0 && errno != ENOENT) {
         rr_log(RR_LOG_WARN, "fleet", "%s cannot be removed", path);
@@ -356,24 +364,48 @@ static natsSubscription *subscribe(struct rig *rig)
                : NULL;
 }
 
+/* Streams are wiped, servers come back empty: then nobody would ever answer the subscription. */
+static bool lost(struct rig *rig)
+{
+    jsConsumerInfo *info = NULL;
+    jsOptions options;
+    jsErrCode error = 0;
+    jsOptions_Init(&options);
+    options.Wait = NATS_WAIT_MS;
+    natsStatus status =
+        js_GetConsumerInfo(&info, rig->nats->js, NATS_JOBS, NATS_CONSUMER, &options, &error);
+    jsConsumerInfo_Destroy(info);
+    return status == NATS_NOT_FOUND || error != 0;
+}
+
 static void *work(void *ctx)
 {
     struct slot *slot = ctx;
     natsSubscription *tasks = NULL;
+    unsigned idle = 0;
     while (!stopping(slot->rig)) {
         natsMsgList list = {0};
         jsErrCode error = 0;
         if (tasks == NULL && (tasks = subscribe(slot->rig)) == NULL) {
+            nats_mend(slot->rig->nats);
             rest(slot->rig, 500);
             continue;
         }
         natsStatus status = natsSubscription_Fetch(&list, tasks, 1, FETCH_MS, &error);
+        idle = status == NATS_OK ? 0 : idle + 1;
         if (status == NATS_OK && list.Count == 1) {
             serve(slot, list.Msgs[0]);
         } else if (status != NATS_TIMEOUT) {
             rest(slot->rig, 300);
         }
         natsMsgList_Destroy(&list);
+        if (idle == IDLE_FETCHES) {
+            idle = 0;
+            if (lost(slot->rig)) {
+                natsSubscription_Destroy(tasks);
+                tasks = NULL;
+            }
+        }
     }
     natsSubscription_Destroy(tasks);
     return NULL;

@@ -133,6 +133,14 @@ def kill_coordinator(clip, cluster, expected):
     step("a killed coordinator went on with the same command to the same bytes")
 
 
+def two_commands(clip, cluster, expected):
+    """The same video into two folders at once: neither takes the other's parts."""
+    jobs = [transcode(clip, folder / f"out-twin-{name}", cluster.url, f"twin-{name}") for name in "ab"]
+    for job, name in zip(jobs, "ab"):
+        finish(job, f"twin-{name}", folder / f"out-twin-{name}", expected)
+    step("two commands for one video, the same bytes in both folders")
+
+
 def cancel(clip, cluster):
     out = folder / "out-cancel"
     job = transcode(clip, out, cluster.url, "cancel")
@@ -144,11 +152,57 @@ def cancel(clip, cluster):
     step("cancelled, and the rigs stopped")
 
 
+def lone_server(name):
+    port = free_ports(1)[0]
+    command = ["nats-server", "-a", "127.0.0.1", "-p", port, "-js", "-sd", folder / f"js-{name}"]
+    return f"nats://127.0.0.1:{port}", command, start(f"nats-{name}", command)
+
+
+def wiped(clip, expected):
+    """Beside a worker that cannot work, a good one; the server comes back with nothing, in the middle of a job."""
+    url, command, server = lone_server("wiped")
+    bad = worker("bad", url, RR_WORKER="/bin/false")
+    good = worker("good", url)
+    wait_for("two rigs", lambda: len(fleet(url)["rigs"]) == 2)
+    for turn in range(2):
+        job = transcode(clip, folder / f"out-wiped-{turn}", url, f"wiped-{turn}")
+        if turn == 0:
+            wait_for("two shards", lambda: parts(folder / "out-wiped-0") >= 2, job=job)
+            kill(server)
+            shutil.rmtree(folder / "js-wiped")
+            server = start("nats-wiped", command)
+        finish(job, f"wiped-{turn}", folder / f"out-wiped-{turn}", expected)
+        step("the server lost all it had; the job went on" if turn == 0 else "and so did its rigs")
+    for one in (bad, good, server):
+        kill(one)
+
+
+def secrets():
+    """TLS with an authority of our own: taken with --nats-ca, else a sentence that names it."""
+    if shutil.which("openssl") is None:
+        return
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days",
+                    "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True,
+                   capture_output=True)
+    port = free_ports(1)[0]
+    server = start("nats-tls", ["nats-server", "-a", "127.0.0.1", "-p", port, "-js", "-sd", folder / "js-tls", "--tls",
+                                "--tlscert", certificate, "--tlskey", key])
+    url = f"tls://localhost:{port}"
+    result = rig.reelrig("fleet", "--nats", url, "--nats-ca", certificate, "--json")
+    assert result.returncode == 0, result.stderr
+    for arguments in ([], ["--nats-ca", folder / "clip.mp4"]):
+        result = rig.reelrig("fleet", "--nats", url, *arguments)
+        assert result.returncode == 2 and ("--nats-ca" in result.stderr or "clip.mp4" in result.stderr), result
+    kill(server)
+    step("TLS by an authority of our own")
+
+
 def passwords(clip):
     """A lone server with a user, and one with an nkey (the sample pair of NATS' own pages)."""
     seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
     public = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
-    for name, user, words, wrong in (("user", "{user: rack, password: secret}", "rack:secret\n", "rack:guess\n"),
+    for name, user, words, wrong in (("user", "{user: rack, password: \"se: cret\"}", "rack:se: cret\n", "rack:se:\n"),
                                      ("nkey", "{nkey: %s}" % public, f"{seed}\n{public}\n", "rack:secret\n")):
         port = free_ports(1)[0]
         (folder / f"{name}.conf").write_text(
@@ -188,9 +242,12 @@ def main():
     assert broken.returncode == 0, broken.returncode
     cluster.start(0)
     kill_coordinator(clip, cluster, expected)
+    two_commands(clip, cluster, expected)
     cancel(clip, cluster)
     wait_for("the dead to be forgotten", lambda: {one["name"] for one in fleet(cluster.url)["rigs"]} == {"w1", "w2"})
     passwords(clip)
+    secrets()
+    wiped(clip, expected)
     print("fleet: all holds")
 
 
