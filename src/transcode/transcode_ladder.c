@@ -261,6 +261,12 @@ uint32_t transcode_short_side(const struct rr_transcode_facts *facts)
     return (uint32_t)((dw < dh ? dw : dh) / unit);
 }
 
+bool transcode_rung_twin(const struct rr_ladder *ladder, unsigned i, uint32_t side)
+{
+    return i > 0 && ladder->rungs[i - 1] <= side &&
+           even(ladder->rungs[i], 1) == even(ladder->rungs[i - 1], 1);
+}
+
 uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
                             const struct rr_ladder *ladder, const struct rr_transcode_facts *facts)
 {
@@ -269,7 +275,8 @@ uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
     shown_size(&dw, &dh, &sar_den, facts);
     uint64_t small = dw < dh ? dw : dh;
     for (unsigned i = 0; i < ladder->rung_count; i++) {
-        if ((uint64_t)ladder->rungs[i] * sar_den <= small) {
+        if ((uint64_t)ladder->rungs[i] * sar_den <= small &&
+            !transcode_rung_twin(ladder, i, (uint32_t)(small / sar_den))) {
             uint64_t side = even(ladder->rungs[i], 1),
                      other = even(side * (dw < dh ? dh : dw), small);
             rungs[count] = shape_rung(dw, dh, dw < dh ? side : other, dw < dh ? other : side);

@@ -55,11 +55,20 @@ static void fill_rungs(struct rr_transcode_outline *out, const struct transcode_
         explain_rung(to, job, i, automatic, side);
     }
     for (unsigned i = 0; i < job->options.ladder.rung_count && !automatic; i++) {
-        if (job->options.ladder.rungs[i] > side) {
+        const struct rr_ladder *ladder = &job->options.ladder;
+        bool larger = ladder->rungs[i] > side;
+        if (larger || transcode_rung_twin(ladder, i, side)) {
             struct rr_outline_rung *to = &out->rungs[out->rung_count++];
-            snprintf(to->name, sizeof to->name, "%up", job->options.ladder.rungs[i]);
-            snprintf(to->why, sizeof to->why,
-                     "left out: the source has %u lines, and nothing is enlarged", (unsigned)side);
+            snprintf(to->name, sizeof to->name, "%up", ladder->rungs[i]);
+            if (larger) {
+                snprintf(to->why, sizeof to->why,
+                         "left out: the source has %u lines, and nothing is enlarged",
+                         (unsigned)side);
+            } else {
+                snprintf(to->why, sizeof to->why,
+                         "left out: sides are even, and rung %u is made with as many lines",
+                         ladder->rungs[i - 1]);
+            }
         }
     }
 }

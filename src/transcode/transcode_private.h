@@ -19,6 +19,9 @@ bool transcode_ladder_insert(struct rr_ladder *ladder, uint16_t rung,
 void transcode_ladder_usual(struct rr_ladder *ladder);
 /* PQ and HLG become BT.709 in 8 bit; other plans stay. */
 void transcode_tone_fit(struct transcode_plan *plan);
+/* Whether rung i of `ladder`, made even, has the side of the one before, which the source of that
+ * short side gets: both would have one name and one picture, so the second is left out. */
+bool transcode_rung_twin(const struct rr_ladder *ladder, unsigned i, uint32_t side);
 /* The rungs of `ladder` that a picture of these facts gets; at least one. Returns their number. */
 uint8_t transcode_rungs_fit(struct transcode_rung rungs[RR_RUNGS_MAX],
                             const struct rr_ladder *ladder, const struct rr_transcode_facts *facts);
