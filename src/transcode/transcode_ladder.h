@@ -33,8 +33,8 @@ enum rr_err rr_ladder_parse_file(struct rr_ladder *out, struct rr_slice text, co
 enum rr_err rr_ladder_read(struct rr_ladder *out, const char *words,
                            struct rr_fault *fault) RR_MUST_USE;
 /* Rates beside the rungs, highest first: as many numbers as there are rungs, "3000,1200,600", or
- * "auto"; NULL or "" leaves what is there. A ladder without rungs gets the usual ones first.
- * RR_ERR_USAGE. Any thread. */
+ * "auto", which is for the rungs that say nothing themselves; NULL or "" leaves what is there. A
+ * ladder without rungs gets the usual ones first. RR_ERR_USAGE. Any thread. */
 enum rr_err rr_ladder_rates(struct rr_ladder *ladder, const char *kbps, const char *max_kbps,
                             struct rr_fault *fault) RR_MUST_USE;
 #endif

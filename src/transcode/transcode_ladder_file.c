@@ -9,19 +9,20 @@
 /* ---- rates beside the rungs --------------------------------------------------------------------
  */
 
-/* One list into out[]; *out untouched where the text is NULL or empty. */
+/* One list into out[]; *out untouched where the text is NULL or empty. "auto" is for the rungs that
+ * say nothing themselves: zero there, and not in skip, a bit for each rung. */
 static enum rr_err read_rates(uint32_t out[RR_RUNGS_MAX], const char *text, const char *what,
-                              unsigned count, struct rr_fault *fault)
+                              unsigned count, unsigned skip, struct rr_fault *fault)
 {
     const char *at = text;
     if (text == NULL || text[0] == 0) {
         return RR_OK;
     }
-    for (unsigned i = 0; strcmp(text, "auto") == 0; i++) {
-        if (i == count) {
-            return RR_OK;
+    if (strcmp(text, "auto") == 0) {
+        for (unsigned i = 0; i < count; i++) {
+            out[i] = out[i] == 0 && (skip >> i & 1) == 0 ? RR_KBPS_AUTO : out[i];
         }
-        out[i] = RR_KBPS_AUTO;
+        return RR_OK;
     }
     for (unsigned i = 0; i < count; i++) {
         uint32_t value = 0;
@@ -46,6 +47,7 @@ enum rr_err rr_ladder_rates(struct rr_ladder *ladder, const char *kbps, const ch
 {
     struct rr_ladder with = *ladder;
     uint32_t mean[RR_RUNGS_MAX], most[RR_RUNGS_MAX];
+    unsigned by_quality = 0;
     bool given = (kbps != NULL && kbps[0] != 0) || (max_kbps != NULL && max_kbps[0] != 0);
     if (!given) {
         return RR_OK;
@@ -60,10 +62,17 @@ enum rr_err rr_ladder_rates(struct rr_ladder *ladder, const char *kbps, const ch
     for (unsigned i = 0; i < with.rung_count; i++) {
         mean[i] = with.rates[i].kbps;
         most[i] = with.rates[i].max_kbps;
+        by_quality |= with.rates[i].crf != 0 ? 1u << i : 0;
     }
-    enum rr_err err = read_rates(mean, kbps, "kbps", with.rung_count, fault);
-    err = err != RR_OK ? err : read_rates(most, max_kbps, "max-kbps", with.rung_count, fault);
+    enum rr_err err = read_rates(mean, kbps, "kbps", with.rung_count, by_quality, fault);
+    err = err != RR_OK ? err : read_rates(most, max_kbps, "max-kbps", with.rung_count, 0, fault);
     for (unsigned i = 0; i < with.rung_count && err == RR_OK; i++) {
+        if (with.rates[i].crf != 0 && mean[i] != 0) {
+            err = rr_fail(fault, RR_ERR_USAGE,
+                          "rung %u has crf = %u and a mean rate of %u kbit/s; leave out one of the "
+                          "two, or let kbps be \"auto\", which is for rungs without a crf",
+                          with.rungs[i], with.rates[i].crf, (unsigned)mean[i]);
+        }
         with.rates[i].kbps = mean[i];
         with.rates[i].max_kbps = most[i];
     }

@@ -62,7 +62,9 @@ void transcode_rates_fit(struct transcode_plan *plan, uint16_t crf)
                                                 plan->fps_num, plan->fps_den);
         by_rule = hdr ? by_rule * HDR_PERCENT / 100 : by_rule;
         if (rate->kbps == RR_KBPS_AUTO) {
-            rate->kbps = by_rule;
+            bool within =
+                rate->max_kbps == 0 || rate->max_kbps == RR_KBPS_AUTO || rate->max_kbps > by_rule;
+            rate->kbps = within ? by_rule : rate->max_kbps;
         }
         if (rate->max_kbps == RR_KBPS_AUTO || (rate->max_kbps == 0 && rate->kbps > 0)) {
             /* Half above the mean is what players' buffers are made for. */

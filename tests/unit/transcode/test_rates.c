@@ -160,6 +160,9 @@ static void rates_stand_beside_the_rungs_highest_first(void **state)
     assert_int_equal(ladder.rung_count, 3);
     ladder = (struct rr_ladder){.automatic = true};
     assert_int_equal(rr_ladder_rates(&ladder, "1", NULL, &fault), RR_ERR_USAGE);
+    assert_int_equal(rr_ladder_parse(&ladder, "720:crf=20,360", NULL), RR_OK);
+    assert_int_equal(rr_ladder_rates(&ladder, "900,300", NULL, &fault), RR_ERR_USAGE);
+    assert_non_null(strstr(fault.text, "leave out one of the two"));
 }
 
 static enum rr_err parse_file(struct rr_ladder *out, const char *text, struct rr_fault *fault)
@@ -185,6 +188,17 @@ static void a_ladder_file_says_one_rung_after_the_other(void **state)
     assert_int_equal(parse_file(&ladder, "max_kbps = \"auto\"\n[[rung]]\nside = 480\n", NULL),
                      RR_OK);
     assert_true(ladder.rates[0].max_kbps == RR_KBPS_AUTO);
+    /* A rung's own limit was overwritten, its own quality dropped. */
+    assert_int_equal(parse_file(&ladder,
+                                "kbps = \"auto\"\nmax_kbps = \"auto\"\n[[rung]]\nside = 480\n"
+                                "max_kbps = 6000\n[[rung]]\nside = 360\ncrf = 20\n",
+                                NULL),
+                     RR_OK);
+    assert_true(ladder.rates[0].kbps == RR_KBPS_AUTO);
+    assert_int_equal(ladder.rates[0].max_kbps, 6000);
+    assert_int_equal(ladder.rates[1].kbps, 0);
+    assert_int_equal(ladder.rates[1].crf, 20);
+    assert_true(ladder.rates[1].max_kbps == RR_KBPS_AUTO);
     static const struct {
         const char *text, *place, *says;
     } wrong[] = {
@@ -235,6 +249,12 @@ static void a_plan_leaves_no_rate_open(void **state)
     assert_true(plan.rungs[1].rate.max_kbps > 1000 && plan.rungs[1].rate.max_kbps < 4200);
     assert_int_equal(plan.rungs[2].rate.crf, 30);
     assert_int_equal(plan.rungs[2].rate.max_kbps, 0);
+    /* "1260 kbit/s, at most 10": the rule's mean stays within a limit that is given. */
+    assert_int_equal(rr_ladder_parse(&options.ladder, "720:kbps=auto:max=10", NULL), RR_OK);
+    assert_int_equal(transcode_options_fit(&fit, &options, NULL), RR_OK);
+    assert_int_equal(transcode_plan_make(&plan, &facts, &fit, NULL), RR_OK);
+    assert_int_equal(plan.rungs[0].rate.kbps, 10);
+    assert_int_equal(plan.rungs[0].rate.max_kbps, 10);
     options.codec = RR_CODEC_H264;
     assert_int_equal(rr_ladder_parse(&options.ladder, "720:crf=60", NULL), RR_OK);
     assert_int_equal(transcode_options_fit(&fit, &options, NULL), RR_ERR_USAGE);
