@@ -229,6 +229,24 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
     return err;
 }
 
+/* A file that came to `to` while the job ran is somebody's: it is kept. */
+static enum rr_err put_in_place(const char *from, const char *to, struct rr_fault *fault)
+{
+    int rc = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    if (rc != 0 && (errno == EINVAL || errno == ENOSYS)) { /* a file system that cannot */
+        rc = link(from, to);
+        if (rc == 0) {
+            unlink(from);
+        }
+    }
+    if (rc == 0) {
+        return RR_OK;
+    }
+    return errno == EEXIST ? rr_fail(fault, RR_ERR_EXISTS,
+                                     "%.200s is there already; remove it or name another", to)
+                           : rr_fail_errno(fault, "%.200s cannot be put in place", to);
+}
+
 enum rr_err rr_transcode_to_file(struct rr_transcode_result *out, const char *path,
                                  const char *in_path, const struct rr_transcode_options *options,
                                  rr_transcode_progress_fn *progress, void *ctx,
@@ -257,9 +275,7 @@ enum rr_err rr_transcode_to_file(struct rr_transcode_result *out, const char *pa
     if (fd >= 0) {
         close(fd);
     }
-    if (err == RR_OK && rename(made, path) != 0) {
-        err = rr_fail_errno(fault, "%.200s cannot be put in place", path);
-    }
+    err = err != RR_OK ? err : put_in_place(made, path, fault);
     err = err != RR_OK ? err : rr_remove_tree(work, fault);
     if (err == RR_OK && out != NULL) {
         *out = result;
