@@ -4,7 +4,6 @@
 #include "cli/cli_devices.h"
 #include "cli/cli_fleet.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -235,11 +234,12 @@ static enum rr_err outline(const struct words *words, const struct rr_transcode_
                            struct rr_fault *fault)
 {
     struct rr_transcode_outline made;
-    int fd = open(words->in, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        return rr_fail_errno(fault, "%.200s cannot be opened", words->in);
+    int fd;
+    enum rr_err err = rr_transcode_open_input(&fd, words->in, fault);
+    if (err != RR_OK) {
+        return err;
     }
-    enum rr_err err = rr_transcode_outline(&made, fd, job, &cancelled, fault);
+    err = rr_transcode_outline(&made, fd, job, &cancelled, fault);
     close(fd);
     if (err == RR_OK) {
         uint64_t sources = 0;

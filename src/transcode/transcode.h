@@ -169,6 +169,10 @@ enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,
                                 const struct rr_pot_leaf *leaf, const atomic_bool *cancel,
                                 struct rr_fault *fault) RR_MUST_USE;
 
+/* Opens a video for the calls above; a pipe, folder or device is RR_ERR_USAGE at once. The caller
+ * closes *out. */
+enum rr_err rr_transcode_open_input(int *out, const char *path, struct rr_fault *fault) RR_MUST_USE;
+
 /* ---- standalone
  * -------------------------------------------------------------------------------------------- */
 /* Transcodes the file at in_path into folder: master.m3u8, manifest.mpd, NAME/index.m3u8,

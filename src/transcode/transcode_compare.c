@@ -211,7 +211,8 @@ static enum rr_err join_segments(int fd, const char *folder, struct rr_fault *fa
 enum rr_err rr_transcode_open_video(int *out, const char *path, struct rr_fault *fault)
 {
     struct stat facts;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd =
+        open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe would be waited for */
     if (fd < 0 || fstat(fd, &facts) != 0) {
         enum rr_err err = rr_fail_errno(fault, "%.200s cannot be opened", path);
         if (fd >= 0) {
@@ -228,6 +229,11 @@ enum rr_err rr_transcode_open_video(int *out, const char *path, struct rr_fault 
         if (err != RR_OK) {
             return err;
         }
+    } else if (!S_ISREG(facts.st_mode)) {
+        close(fd);
+        return rr_fail(fault, RR_ERR_USAGE,
+                       "%.200s is not a regular file; name a video file or a rendition's folder",
+                       path);
     }
     *out = fd;
     return RR_OK;

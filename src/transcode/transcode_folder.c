@@ -155,10 +155,11 @@ static enum rr_err write_master(const struct rr_transcode_result *result, const 
     return err;
 }
 
-static enum rr_err open_input(int *out, const char *path, struct rr_fault *fault)
+enum rr_err rr_transcode_open_input(int *out, const char *path, struct rr_fault *fault)
 {
     struct stat facts;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd =
+        open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe would be waited for */
     if (fd < 0) {
         return rr_fail_errno(fault, "%.200s cannot be opened", path);
     }
@@ -193,7 +194,7 @@ enum rr_err rr_transcode_to_folder(struct rr_transcode_result *out, const char *
     char work[RR_PATH_BYTES];
     bool fresh = access(folder, F_OK) != 0;
     int fd = -1;
-    enum rr_err err = open_input(&fd, in_path, fault);
+    enum rr_err err = rr_transcode_open_input(&fd, in_path, fault);
     err = err != RR_OK ? err : rr_path(work, fault, "%s/.job", folder);
     if (err == RR_OK && !there(folder, ".job") &&
         (there(folder, "master.m3u8") || there(folder, "manifest.mpd"))) {
@@ -256,7 +257,7 @@ enum rr_err rr_transcode_to_file(struct rr_transcode_result *out, const char *pa
     struct rr_transcode_result result = {0};
     char work[RR_PATH_BYTES], made[RR_PATH_BYTES];
     int fd = -1;
-    enum rr_err err = open_input(&fd, in_path, fault);
+    enum rr_err err = rr_transcode_open_input(&fd, in_path, fault);
     err = err != RR_OK ? err : rr_path(work, fault, "%s.job", path);
     err = err != RR_OK ? err : rr_path(made, fault, "%s/whole.mp4", work);
     if (err == RR_OK && access(path, F_OK) == 0) {

@@ -3,6 +3,7 @@
 #include "transcode/transcode_private.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define LADDER_FILE_MAX 65536
 
@@ -164,6 +165,12 @@ enum rr_err rr_ladder_read(struct rr_ladder *out, const char *words, struct rr_f
     bool rungs = words[0] >= '0' && words[0] <= '9' && strpbrk(words, "./") == NULL;
     if (rungs || words[0] == 0 || strcmp(words, "auto") == 0) {
         return rr_ladder_parse(out, words, fault);
+    }
+    struct stat facts;
+    /* Nobody may ever write into a pipe with a name; one that a shell puts in place is a link. */
+    if (lstat(words, &facts) == 0 && !S_ISREG(facts.st_mode) && !S_ISLNK(facts.st_mode)) {
+        return rr_fail(fault, RR_ERR_USAGE, "ladder \"%.200s\" is not a regular file; name a file",
+                       words);
     }
     enum rr_err err = rr_file_read(&text, words, LADDER_FILE_MAX, fault);
     err = err != RR_OK ? err : rr_ladder_parse_file(out, rr_buf_slice(&text), words, fault);
