@@ -65,7 +65,20 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Names of the renditions of a ladder's folder, sorted; 0 when it is none. */
+/* By the names that a job gives: audio, audio-2 ..., subtitle, subtitle-2 ... */
+static bool shows_pictures(const char *name)
+{
+    static const char *const others[] = {"audio", "subtitle"};
+    for (size_t i = 0; i < RR_COUNT(others); i++) {
+        size_t len = strlen(others[i]);
+        if (strncmp(name, others[i], len) == 0 && (name[len] == '\0' || name[len] == '-')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Names of the renditions with pictures of a ladder's folder, sorted; 0 when it is none. */
 static unsigned list_ladder(char names[static ROWS_MAX][RR_NAME_MAX + 1], const char *folder)
 {
     char path[RR_PATH_BYTES];
@@ -74,7 +87,7 @@ static unsigned list_ladder(char names[static ROWS_MAX][RR_NAME_MAX + 1], const 
     DIR *dir = opendir(folder);
     while (dir != NULL && count < ROWS_MAX && (entry = readdir(dir)) != NULL) {
         size_t len = strlen(entry->d_name);
-        if (entry->d_name[0] != '.' && len <= RR_NAME_MAX && strcmp(entry->d_name, "audio") != 0 &&
+        if (entry->d_name[0] != '.' && len <= RR_NAME_MAX && shows_pictures(entry->d_name) &&
             rr_path(path, NULL, "%s/%s/init.mp4", folder, entry->d_name) == RR_OK &&
             access(path, F_OK) == 0) {
             memcpy(names[count++], entry->d_name, len + 1);
