@@ -175,7 +175,7 @@ def judge(row, clip, folder):
     measured = json.loads(run([given.reelrig, "compare", clip, folder, "--json"], 120)[1].strip().splitlines()[-1])
     rows = measured["rows"]
     row["quality"] = [{key: one[key] for key in ("name", "psnr_db", "ssim", "frames", "times_off")} for one in rows]
-    row["psnr_db"] = min(one["psnr_db"] for one in rows)
+    row["psnr_db"] = min((one["psnr_db"] for one in rows if one["psnr_db"] is not None), default=None)
     row["ssim"] = min(one["ssim"] for one in rows)
 
 

@@ -4,6 +4,7 @@
 #include "transcode/transcode.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +14,20 @@
 
 static const char *const plane_names[3] = {"Y", "Cb", "Cr"};
 
+/* null: equal pictures, or detail where A has none. */
+static json_t *real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 static json_t *plane_json(const struct rr_transcode_plane_measure *plane, unsigned i)
 {
-    return json_pack("{s:s, s:f, s:f, s:I, s:f, s:f, s:I, s:f, s:f, s:f}", "plane", plane_names[i],
-                     "psnr_db", plane->psnr_db, "psnr_worst_db", plane->psnr_worst_db,
+    return json_pack("{s:s, s:o, s:o, s:I, s:f, s:f, s:I, s:f, s:f, s:o}", "plane", plane_names[i],
+                     "psnr_db", real(plane->psnr_db), "psnr_worst_db", real(plane->psnr_worst_db),
                      "psnr_worst_frame", (json_int_t)plane->psnr_worst_frame, "ssim", plane->ssim,
                      "ssim_worst", plane->ssim_worst, "ssim_worst_frame",
                      (json_int_t)plane->ssim_worst_frame, "ssim_tile_worst", plane->ssim_tile_worst,
-                     "mean_off", plane->mean_off, "detail", plane->detail);
+                     "mean_off", plane->mean_off, "detail", real(plane->detail));
 }
 
 static json_t *row_json(const struct rr_transcode_comparison *found, const char *name)
@@ -29,12 +36,12 @@ static json_t *row_json(const struct rr_transcode_comparison *found, const char 
     for (unsigned i = 0; i < 3; i++) {
         json_array_append_new(planes, plane_json(&found->planes[i], i));
     }
-    return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o}", "name", name,
+    return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, s:f, s:o}", "name", name,
                      "width", (int)found->width, "height", (int)found->height, "depth",
                      (int)found->depth, "frames", (json_int_t)found->frames, "frames_a",
                      (json_int_t)found->frames_a, "frames_b", (json_int_t)found->frames_b,
-                     "times_off", (json_int_t)found->times_off, "psnr_db", found->psnr_db, "ssim",
-                     found->ssim, "planes", planes);
+                     "times_off", (json_int_t)found->times_off, "psnr_db", real(found->psnr_db),
+                     "ssim", found->ssim, "planes", planes);
 }
 
 static void print_row(const struct rr_transcode_comparison *found, const char *name)

@@ -3,6 +3,7 @@
 #include "transcode/transcode_frames.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -109,12 +110,14 @@ static void fill_result(struct rr_transcode_comparison *out, const struct compar
                                             .times_off = compare->times_off};
     for (unsigned i = 0; i < 3; i++) {
         const struct sums *sums = &compare->sums[i];
+        bool equal = sums->sse == 0;
         uint64_t each = sums->samples / compare->frames;
         out->planes[i] = (struct rr_transcode_plane_measure){
             .sse = sums->sse,
             .samples = sums->samples,
-            .psnr_db = rr_quality_psnr_db(sums->sse, sums->samples, out->depth),
-            .psnr_worst_db = rr_quality_psnr_db(sums->worst_sse, each, out->depth),
+            .psnr_db = equal ? HUGE_VAL : rr_quality_psnr_db(sums->sse, sums->samples, out->depth),
+            .psnr_worst_db =
+                equal ? HUGE_VAL : rr_quality_psnr_db(sums->worst_sse, each, out->depth),
             .psnr_worst_frame = sums->worst_sse_frame,
             .ssim = (double)sums->ssim / frames / one,
             .ssim_worst = sums->worst_ssim / one,
@@ -122,7 +125,7 @@ static void fill_result(struct rr_transcode_comparison *out, const struct compar
             .ssim_tile_worst = sums->worst_tile / one,
             .mean_off = sums->mean_off,
             .detail = sums->detail_a > 0   ? sums->detail_b / sums->detail_a
-                      : sums->detail_b > 0 ? 1e9
+                      : sums->detail_b > 0 ? HUGE_VAL
                                            : 1};
         sse += sums->sse;
         samples += sums->samples;
@@ -131,7 +134,7 @@ static void fill_result(struct rr_transcode_comparison *out, const struct compar
         out->ssim += out->planes[i].ssim * (double)out->planes[i].samples / (double)samples;
     }
     out->ssim = out->ssim > 1 ? 1 : out->ssim; /* shares that add up to a little more */
-    out->psnr_db = rr_quality_psnr_db(sse, samples, out->depth);
+    out->psnr_db = sse == 0 ? HUGE_VAL : rr_quality_psnr_db(sse, samples, out->depth);
 }
 
 enum rr_err rr_transcode_compare(struct rr_transcode_comparison *out, int fd_a, int fd_b,

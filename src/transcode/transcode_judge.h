@@ -52,13 +52,13 @@ enum rr_err rr_transcode_gop_read(struct rr_pot_gop *out, const char *job_folder
 /* SSIM and what is made of it by kernels/quality, as fractions of 1 here. Planes Y, Cb, Cr. */
 struct rr_transcode_plane_measure {
     uint64_t sse, samples;
-    double psnr_db;       /* of all samples; 100: equal, or more than that */
+    double psnr_db;       /* of all samples, at most 100; INFINITY: equal */
     double psnr_worst_db; /* of the worst picture */
     double ssim, ssim_worst;
     uint64_t psnr_worst_frame, ssim_worst_frame; /* from 0 */
     double ssim_tile_worst;                      /* least mean of a tile of 8 x 8 a picture */
     double mean_off; /* largest difference of a picture's mean, in code values */
-    double detail;   /* Laplacian energy of b over that of a; 1 when neither has any */
+    double detail; /* Laplacian energy of b over that of a; 1: neither has any, INFINITY: only b */
 };
 struct rr_transcode_comparison {
     uint32_t width, height;
