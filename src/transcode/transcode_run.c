@@ -142,11 +142,7 @@ enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
               ? err
               : transcode_journal_open(&job->lock_fd, job->options.job_folder, &job->key, fault);
     err = err != RR_OK ? err : transcode_keep_note(&job->options, fault);
-    err = err != RR_OK ? err : transcode_devices_choose(job, fault);
     err = err != RR_OK ? err : transcode_finish(job, out, fault);
-    for (unsigned rung = 0; err == RR_OK && rung < job->plan.rung_count; rung++) {
-        transcode_device_told(job, rung, &out->renditions[rung]);
-    }
     transcode_job_clear(job);
     rr_free(job);
     return err;
@@ -158,6 +154,9 @@ enum rr_err transcode_finish(struct transcode_job *job, struct rr_transcode_resu
     enum rr_err err = check_unchanged(job, transcode_job_encode(job, fault), fault);
     err = err != RR_OK ? err : pack(job, out, fault);
     if (err == RR_OK) {
+        for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
+            transcode_device_told(job, rung, &out->renditions[rung]);
+        }
         out->seconds = (double)(rr_monotonic_us(rr_clock_system()) - job->started_us) / 1e6;
     }
     return err;
