@@ -138,6 +138,8 @@ enum rr_err rr_transcode_run(struct rr_transcode_result *out, int source_fd,
     err = err != RR_OK
               ? err
               : transcode_journal_key(&job->key, job->source_fd, &job->plan, cancel, fault);
+    err = err != RR_OK ? err
+                       : transcode_devices_choose(job, fault); /* refused before a job is there */
     err = err != RR_OK
               ? err
               : transcode_journal_open(&job->lock_fd, job->options.job_folder, &job->key, fault);
