@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "transcode/transcode_private.h"
+#include "transcode/transcode_device.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -105,6 +105,9 @@ enum rr_err rr_transcode_outline(struct rr_transcode_outline *out, int source_fd
     struct rr_transcode_outline made = {0};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     enum rr_err err = transcode_prepare(job, source_fd, options, cancel, fault);
+    if (err == RR_OK && options->device != NULL && strcmp(options->device, "auto") != 0) {
+        err = transcode_devices_choose(job, fault); /* what the job would refuse */
+    }
     if (err == RR_OK) {
         made.facts = job->facts.shown;
         made.gop_ms = job->plan.gop_ms;
@@ -113,7 +116,7 @@ enum rr_err rr_transcode_outline(struct rr_transcode_outline *out, int source_fd
             job->options.workers != 0 ? job->options.workers : (uint32_t)(cores > 0 ? cores : 1);
         if (job->plan.video_stream >= 0) {
             made.ten_bit = job->plan.ten_bit != 0;
-            made.tone_map = job->options.tone_map;
+            made.tone_map = job->plan.tone.transfer != 0;
             RR_CHECK(rr_transcode_profile(made.profile, job->options.codec, job->options.preset));
             fill_rungs(&made, job, options->ladder.automatic);
             fill_texts(&made, job);
