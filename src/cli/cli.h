@@ -66,7 +66,8 @@ int cli_fail(enum rr_err code, const struct rr_fault *fault, bool json);
 const char *cli_text(const json_t *object, const char *key); /* "" when absent */
 /* Sets a key to a new reference, which is taken. */
 void cli_json_set(json_t *object, const char *key, json_t *value);
-json_t *cli_json_text(const char *text); /* "?" for what is no UTF-8, as drivers may give */
+/* U+FFFD for each byte that is no UTF-8, as paths and drivers may give. */
+json_t *cli_json_text(const char *text);
 uint64_t cli_number(const json_t *object, const char *key); /* 0 when absent */
 double cli_real(const json_t *object, const char *key);
 

@@ -36,9 +36,9 @@ static json_t *row_json(const struct rr_transcode_comparison *found, const char 
     for (unsigned i = 0; i < 3; i++) {
         json_array_append_new(planes, plane_json(&found->planes[i], i));
     }
-    return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, s:f, s:o}", "name", name,
-                     "width", (int)found->width, "height", (int)found->height, "depth",
-                     (int)found->depth, "frames", (json_int_t)found->frames, "frames_a",
+    return json_pack("{s:o, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, s:f, s:o}", "name",
+                     cli_json_text(name), "width", (int)found->width, "height", (int)found->height,
+                     "depth", (int)found->depth, "frames", (json_int_t)found->frames, "frames_a",
                      (json_int_t)found->frames_a, "frames_b", (json_int_t)found->frames_b,
                      "times_off", (json_int_t)found->times_off, "psnr_db", real(found->psnr_db),
                      "ssim", found->ssim, "planes", planes);

@@ -49,7 +49,8 @@ int cli_fail(enum rr_err code, const struct rr_fault *fault, bool json)
     const char *text = fault->text[0] != '\0' ? fault->text : rr_err_text(code);
     fprintf(stderr, "reelrig: %s\n", text);
     if (json) {
-        json_t *out = json_pack("{s:s, s:s}", "error", rr_err_text(code), "message", text);
+        json_t *out =
+            json_pack("{s:s, s:o}", "error", rr_err_text(code), "message", cli_json_text(text));
         cli_print_json(out);
         json_decref(out);
     }
@@ -67,10 +68,34 @@ void cli_json_set(json_t *object, const char *key, json_t *value)
     RR_CHECK(value != NULL && json_object_set_new(object, key, value) == 0);
 }
 
+/* Bytes of the character that text begins with; 0: they are none. [RFC 3629, 4] */
+static size_t character(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t len = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+    len = at[0] > 0xf4 ? 0 : len;
+    for (size_t i = 1; i < len; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool wrong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
+                 (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f);
+    return wrong ? 0 : len;
+}
+
 json_t *cli_json_text(const char *text)
 {
-    json_t *json = json_string(text);
-    return json != NULL ? json : json_string("?");
+    struct rr_buf good = {0};
+    for (const char *at = text; *at != '\0';) {
+        size_t len = character(at);
+        rr_buf_append(&good, len > 0 ? at : "\xef\xbf\xbd", len > 0 ? len : 3); /* U+FFFD */
+        at += len > 0 ? len : 1;
+    }
+    json_t *json = json_stringn(good.len > 0 ? (const char *)good.ptr : "", good.len);
+    RR_CHECK(json != NULL);
+    rr_buf_clear(&good);
+    return json;
 }
 
 uint64_t cli_number(const json_t *object, const char *key)

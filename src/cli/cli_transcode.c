@@ -67,11 +67,11 @@ static void print_result(const struct rr_transcode_result *result, const char *f
         json_array_append_new(list, rendition_json(&result->renditions[i]));
     }
     if (json) {
-        json_t *out =
-            json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:I, s:f}", "event", "done", "folder", folder,
-                      "renditions", list, "frames_in", (json_int_t)result->frames_in,
-                      "frames_out_ok", (int)result->frames_out_ok, "gops", (json_int_t)result->gops,
-                      "concealed", (json_int_t)result->concealed, "seconds", result->seconds);
+        json_t *out = json_pack(
+            "{s:s, s:o, s:o, s:I, s:b, s:I, s:I, s:f}", "event", "done", "folder",
+            cli_json_text(folder), "renditions", list, "frames_in", (json_int_t)result->frames_in,
+            "frames_out_ok", (int)result->frames_out_ok, "gops", (json_int_t)result->gops,
+            "concealed", (json_int_t)result->concealed, "seconds", result->seconds);
         cli_print_json(out);
         json_decref(out);
         return;
