@@ -54,7 +54,8 @@ enum rr_err cli_rig_upload(struct cli_rig *rig, json_t **out, const char *path, 
                            struct rr_fault *fault) RR_MUST_USE;
 
 /* ---- output ---------------------------------------------------------------------------------- */
-/* printf to standard output; a closed pipe ends the program quietly. */
+/* printf to standard output; a closed pipe ends the program quietly, a full disk with a sentence.
+ */
 void cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_print_json(const json_t *json); /* one compact line */
 /* One line on standard error that replaces itself on a terminal; nothing when it is not one. ""

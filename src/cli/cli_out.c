@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* A pipe that nobody reads any more ends the program quietly; a full disk is told. */
+static void output_failed(void)
+{
+    struct rr_fault fault = {0};
+    if (errno != EPIPE) {
+        (void)rr_fail_errno(&fault, "standard output cannot be written");
+        fprintf(stderr, "reelrig: %s\n", fault.text);
+    }
+    exit(1);
+}
 
 void cli_print(const char *format, ...)
 {
@@ -14,14 +26,14 @@ void cli_print(const char *format, ...)
     int n = vprintf(format, args);
     va_end(args);
     if (n < 0 || fflush(stdout) != 0) {
-        exit(1);
+        output_failed();
     }
 }
 
 void cli_print_json(const json_t *json)
 {
     if (json_dumpf(json, stdout, JSON_COMPACT) != 0 || printf("\n") < 0 || fflush(stdout) != 0) {
-        exit(1);
+        output_failed();
     }
 }
 
