@@ -78,7 +78,9 @@ struct cli_verb {
     int (*run)(int argc, char **argv);
 };
 extern const struct cli_verb cli_verbs[];
-int cli_usage(const char *verb); /* prints that verb's line on standard error, returns 2 */
+/* Prints that verb's line on standard error, with --json an object too. Returns 2. */
+int cli_usage(const char *verb);
+const char *cli_complaint(void); /* what cli_options found wrong; "" so far */
 int cli_status(int argc, char **argv);
 int cli_job(int argc, char **argv);
 int cli_chain(int argc, char **argv);

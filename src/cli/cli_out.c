@@ -120,6 +120,19 @@ double cli_real(const json_t *object, const char *key)
     return json_number_value(json_object_get(object, key));
 }
 
+static char complaint[256];
+
+static void complain(const char *verb, const char *before, const char *word, const char *after)
+{
+    snprintf(complaint, sizeof complaint, "%s'%.100s'%s", before, word, after);
+    fprintf(stderr, "reelrig %s: %s\n", verb, complaint);
+}
+
+const char *cli_complaint(void)
+{
+    return complaint;
+}
+
 static const struct cli_option *find(const struct cli_option *options, size_t count,
                                      const char *name, size_t len)
 {
@@ -139,7 +152,7 @@ static bool take_option(int argc, char **argv, int *at, const struct cli_option 
     size_t len = equals != NULL ? (size_t)(equals - name) : strlen(name);
     const struct cli_option *option = find(options, option_count, name, len);
     if (option == NULL || (option->value == NULL && equals != NULL)) {
-        fprintf(stderr, "reelrig %s: there is no option '%s'\n", argv[0], argv[*at]);
+        complain(argv[0], "there is no option ", argv[*at], "");
         return false;
     }
     if (option->flag != NULL) {
@@ -149,7 +162,7 @@ static bool take_option(int argc, char **argv, int *at, const struct cli_option 
         return true;
     }
     if (equals == NULL && *at + 1 >= argc) {
-        fprintf(stderr, "reelrig %s: option '%s' needs a value\n", argv[0], argv[*at]);
+        complain(argv[0], "option ", argv[*at], " needs a value");
         return false;
     }
     *option->value = equals != NULL ? equals + 1 : argv[++*at];
@@ -169,7 +182,7 @@ bool cli_options(int argc, char **argv, const struct cli_option *options, size_t
                 return false;
             }
         } else if (*positional_count == positional_max) {
-            fprintf(stderr, "reelrig %s: '%s' is one word too many\n", argv[0], argv[i]);
+            complain(argv[0], "", argv[i], " is one word too many");
             return false;
         } else {
             positional[(*positional_count)++] = argv[i];

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define USAGE_BYTES 2048 /* the longest of a verb's arguments */
+
 const struct cli_verb cli_verbs[] = {
     {"status", "[--json] [--data FOLDER]", "the whole rig at a glance", cli_status},
     {"publish",
@@ -82,14 +84,31 @@ const struct cli_verb cli_verbs[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-int cli_usage(const char *verb)
+static bool json_wanted;
+
+/* What is wrong goes to standard error in full, and as an object where that was asked for. */
+static int refuse(const char *said)
 {
-    for (const struct cli_verb *v = cli_verbs; v->name != NULL; v++) {
-        if (strcmp(v->name, verb) == 0) {
-            fprintf(stderr, "usage: reelrig %s %s\n", v->name, v->arguments);
-        }
+    if (json_wanted) {
+        json_t *out = json_pack("{s:s, s:o}", "error", rr_err_text(RR_ERR_USAGE), "message",
+                                cli_json_text(said));
+        cli_print_json(out);
+        json_decref(out);
     }
     return 2;
+}
+
+int cli_usage(const char *verb)
+{
+    char usage[32 + USAGE_BYTES] = "";
+    const char *said = cli_complaint();
+    for (const struct cli_verb *v = cli_verbs; v->name != NULL; v++) {
+        if (strcmp(v->name, verb) == 0) {
+            snprintf(usage, sizeof usage, "usage: reelrig %s %s", v->name, v->arguments);
+            fprintf(stderr, "%s\n", usage);
+        }
+    }
+    return refuse(said[0] != '\0' ? said : usage);
 }
 
 static void help(FILE *to)
@@ -101,19 +120,37 @@ static void help(FILE *to)
     fprintf(to, "exit status: 0 done, 1 failed, 2 wrong usage, 3 degraded, 4 nobody answers\n");
 }
 
+/* Before "--" and behind the verb, which may be another's value in a rare command: then write it as
+ * --name=value. */
+static bool given(int argc, char **argv, const char *option)
+{
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], option) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    json_wanted = given(argc, argv, "--json");
     if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
         cli_print("reelrig %s\n", RR_VERSION);
         return 0;
     }
-    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                      strcmp(argv[1], "help") == 0)) {
         help(stdout);
         return 0;
     }
     for (const struct cli_verb *v = cli_verbs; argc >= 2 && v->name != NULL; v++) {
         if (strcmp(v->name, argv[1]) == 0) {
+            if (given(argc, argv, "--help") || given(argc, argv, "-h")) {
+                cli_print("usage: reelrig %s %s\n  %s\n", v->name, v->arguments, v->help);
+                return 0;
+            }
             rr_crypto_init();
             return v->run(argc - 1, argv + 1);
         }
@@ -122,5 +159,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "reelrig: there is no verb '%s'\n", argv[1]);
     }
     help(stderr);
-    return 2;
+    return refuse(argc >= 2 ? "there is no such verb; see reelrig --help" : "a verb was expected");
 }
