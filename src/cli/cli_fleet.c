@@ -24,6 +24,12 @@ static void on_signal(int signum)
 
 /* ---- a job on many rigs ---- */
 
+/* A device that the user names; NULL, auto and cpu name none. */
+static bool named(const char *device)
+{
+    return device != NULL && strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0;
+}
+
 /* One source worker decodes and scales for all encoders, which is about a seventh of a ladder's
  * work (bench transcode): it feeds six. With more, parts of the source are made side by side. A
  * device that decodes feeds more. */
@@ -32,7 +38,7 @@ unsigned cli_fleet_sources(const struct rr_transcode_options *job)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned encoders = job->workers != 0 ? job->workers : cores > 0 ? (unsigned)cores : 1;
     size_t devices = 0;
-    if (encoders < 2 * ENCODERS_FED || job->class != RR_TRANSCODE_EXACT) {
+    if (encoders < 2 * ENCODERS_FED || job->class != RR_TRANSCODE_EXACT || named(job->device)) {
         return 1;
     }
     if (job->device == NULL || strcmp(job->device, "cpu") != 0) {
@@ -44,6 +50,28 @@ unsigned cli_fleet_sources(const struct rr_transcode_options *job)
         rr_free(found);
     }
     return devices > 0 ? 1 : (encoders + ENCODERS_FED / 2) / ENCODERS_FED;
+}
+
+enum rr_err cli_fleet_check(const struct cli_fleet_words *words,
+                            const struct rr_transcode_options *job, struct rr_fault *fault)
+{
+    uint64_t shards = 1;
+    if (words->nats != NULL && words->shards != NULL) {
+        return rr_fail(fault, RR_ERR_USAGE,
+                       "--nats gives the job to the rigs of a rack, --shards makes it here; leave "
+                       "out one of the two");
+    }
+    if (words->shards != NULL &&
+        (!cli_read_number(words->shards, SHARDS_MAX, &shards) || shards < 1)) {
+        return rr_fail(fault, RR_ERR_USAGE, "--shards %.20s: 1 to 64 are possible", words->shards);
+    }
+    if ((words->nats != NULL || words->shards != NULL) && named(job->device)) {
+        return rr_fail(fault, RR_ERR_USAGE,
+                       "--device %.63s with %s: shards are made by processors alone; leave out one "
+                       "of the two",
+                       job->device, words->nats != NULL ? "--nats" : "--shards");
+    }
+    return RR_OK;
 }
 
 enum rr_err cli_fleet_open(struct cli_fleet *fleet, const struct cli_fleet_words *words,
@@ -62,9 +90,8 @@ enum rr_err cli_fleet_open(struct cli_fleet *fleet, const struct cli_fleet_words
         uint64_t shards = 0;
         if (words->shards == NULL) {
             shards = cli_fleet_sources(job);
-        } else if (!cli_read_number(words->shards, SHARDS_MAX, &shards) || shards < 1) {
-            return rr_fail(fault, RR_ERR_USAGE, "--shards %.20s: 1 to 64 are possible",
-                           words->shards);
+        } else {
+            RR_CHECK(cli_read_number(words->shards, SHARDS_MAX, &shards));
         }
         if (words->shards == NULL && shards < 2) {
             return RR_OK;
@@ -127,9 +154,9 @@ static int worker(int argc, char **argv)
                                          {"slots", &slots, NULL},  {"workers", &workers, NULL}};
     unsigned long cache_gib, slot_count, worker_count;
     if (!cli_options(argc, argv, options, RR_COUNT(options), &extra, 1, &count) || count != 0 ||
-        nats == NULL || folder == NULL || !number_of(cache, 1u << 20, &cache_gib) || cache_gib == 0 ||
-        !number_of(slots, 64, &slot_count) || !number_of(workers, 256, &worker_count) ||
-        (name != NULL && !rr_dispatch_name_good(name))) {
+        nats == NULL || folder == NULL || !number_of(cache, 1u << 20, &cache_gib) ||
+        cache_gib == 0 || !number_of(slots, 64, &slot_count) ||
+        !number_of(workers, 256, &worker_count) || (name != NULL && !rr_dispatch_name_good(name))) {
         return cli_usage("fleet");
     }
     name_of(own, folder);

@@ -4,7 +4,7 @@
 #define RR_CLI_FLEET_H
 #include "dispatch/dispatch.h"
 
-/* As given on the command line; NULL: not. */
+/* As cli_fleet_check passed them; as given on the command line; NULL: not. */
 struct cli_fleet_words {
     const char *nats, *auth, *ca, *shards;
 };
@@ -16,6 +16,10 @@ struct cli_fleet {
 /* Parts of the source that a job without further words makes side by side on this machine: 1 on
  * few cores, or with a device that decodes. May open devices. */
 unsigned cli_fleet_sources(const struct rr_transcode_options *job);
+/* RR_ERR_USAGE: words that contradict each other or the job's device. Opens nothing. */
+enum rr_err cli_fleet_check(const struct cli_fleet_words *words,
+                            const struct rr_transcode_options *job,
+                            struct rr_fault *fault) RR_MUST_USE;
 /* Sets job->maker when the words ask for rigs; *fleet ({0}) and title must outlive the job. Then
  * cli_fleet_close, also after a failure. */
 enum rr_err cli_fleet_open(struct cli_fleet *fleet, const struct cli_fleet_words *words,

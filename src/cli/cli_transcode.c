@@ -101,27 +101,46 @@ struct track_words {
     const char *video, *audio, *subtitles, *codec, *channels, *format;
 };
 
+static const char *given_or(const char *given, const char *usual)
+{
+    return given != NULL ? given : usual;
+}
+
+/* *out untouched where nothing was given: 0 is no way to say that. */
+static enum rr_err read_number(uint64_t *out, const char *name, const char *text, uint64_t min,
+                               uint64_t max, struct rr_fault *fault)
+{
+    if (text == NULL || (cli_read_number(text, max, out) && *out >= min)) {
+        return RR_OK;
+    }
+    return rr_fail(fault, RR_ERR_USAGE, "--%s \"%.32s\": a number of %llu to %llu was expected",
+                   name, text, (unsigned long long)min, (unsigned long long)max);
+}
+
 static enum rr_err read_tracks(struct rr_transcode_options *job, const struct track_words *words,
                                struct rr_fault *fault)
 {
+    const char *channels = given_or(words->channels, "stereo"),
+               *codec = given_or(words->codec, "aac");
     uint64_t video = 0;
-    bool keep = strcmp(words->channels, "keep") == 0;
-    if (!cli_read_number(words->video, 64, &video)) {
-        return rr_fail(fault, RR_ERR_USAGE, "video \"%.32s\": a number from 1 on was expected",
-                       words->video);
+    bool keep = strcmp(channels, "keep") == 0;
+    enum rr_err err = read_number(&video, "video", words->video, 1, 64, fault);
+    if (err != RR_OK) {
+        return err;
     }
-    if (!rr_audio_codec_parse(&job->audio_codec, words->codec)) {
-        return rr_fail(fault, RR_ERR_USAGE, "audio codec \"%.32s\": aac and opus are known",
-                       words->codec);
+    if (!rr_audio_codec_parse(&job->audio_codec, codec)) {
+        return rr_fail(fault, RR_ERR_USAGE, "audio codec \"%.32s\": aac and opus are known", codec);
     }
-    if (!keep && strcmp(words->channels, "stereo") != 0) {
+    if (!keep && strcmp(channels, "stereo") != 0) {
         return rr_fail(fault, RR_ERR_USAGE, "channels \"%.32s\": stereo and keep are known",
-                       words->channels);
+                       channels);
     }
     job->video = (uint8_t)video;
     job->keep_channels = keep;
-    enum rr_err err = rr_tracks_parse(&job->audio, words->audio, fault);
-    return err != RR_OK ? err : rr_tracks_parse(&job->subtitles, words->subtitles, fault);
+    err = rr_tracks_parse(&job->audio, given_or(words->audio, "all"), fault);
+    return err != RR_OK
+               ? err
+               : rr_tracks_parse(&job->subtitles, given_or(words->subtitles, "all"), fault);
 }
 
 /* One MP4 file when asked for, or by its name; else a folder, with the manifests of one format when
@@ -135,6 +154,12 @@ static enum rr_err read_format(bool *whole, enum rr_transcode_lists *lists, cons
         return RR_OK;
     }
     *whole = strcmp(format, "mp4") == 0;
+    if (*whole && out[len - 1] == '/') {
+        return rr_fail(
+            fault, RR_ERR_USAGE,
+            "-o %.200s is the name of a folder; --format mp4 makes one file, as %.200s%s", out, out,
+            "film.mp4");
+    }
     *lists = strcmp(format, "hls") == 0    ? RR_LISTS_HLS
              : strcmp(format, "dash") == 0 ? RR_LISTS_DASH
                                            : RR_LISTS_BOTH;
@@ -146,7 +171,7 @@ static enum rr_err read_format(bool *whole, enum rr_transcode_lists *lists, cons
                          format);
 }
 
-/* The words after the verb, as given. */
+/* The words after the verb, as given; NULL: not given. */
 struct words {
     const char *in, *folder, *ladder, *preset, *codec, *kbps, *max_kbps;
     const char *gop_ms, *crf, *audio_kbps, *workers;
@@ -154,19 +179,29 @@ struct words {
     struct track_words tracks;
     const char *device, *class, *busy;
     bool json, tone_map, resume, dry_run, explain, devices;
+    const char *other;   /* with resume: an option that the kept words decide */
+    bool resumed, whole; /* whole, if resumed: one file, whatever its name now */
 };
+
+/* An option of `options` that is given and not for this run alone; NULL: there is none. */
+static const char *find_other(const struct cli_option *options, size_t count)
+{
+    static const char *const own[] = {"o", "json", "resume", "dry-run", "explain"};
+    for (size_t i = 0; i < count; i++) {
+        bool given = options[i].value != NULL ? *options[i].value != NULL : *options[i].flag;
+        for (size_t j = 0; j < RR_COUNT(own); j++) {
+            given = given && strcmp(options[i].name, own[j]) != 0;
+        }
+        if (given) {
+            return options[i].name;
+        }
+    }
+    return NULL;
+}
 
 static bool read_words(struct words *words, size_t *count, int argc, char **argv)
 {
-    *words = (struct words){.codec = "h264",
-                            .gop_ms = "2000",
-                            .crf = "0",
-                            .audio_kbps = "128",
-                            .workers = "0",
-                            .device = "auto",
-                            .class = "exact",
-                            .busy = "wait",
-                            .tracks = {"0", "all", "all", "aac", "stereo", NULL}};
+    *words = (struct words){0};
     const struct cli_option options[] = {{"o", &words->folder, NULL},
                                          {"ladder", &words->ladder, NULL},
                                          {"preset", &words->preset, NULL},
@@ -196,20 +231,42 @@ static bool read_words(struct words *words, size_t *count, int argc, char **argv
                                          {"resume", NULL, &words->resume},
                                          {"dry-run", NULL, &words->dry_run},
                                          {"explain", NULL, &words->explain}};
-    return cli_options(argc, argv, options, RR_COUNT(options), &words->in, 1, count);
+    if (!cli_options(argc, argv, options, RR_COUNT(options), &words->in, 1, count)) {
+        return false;
+    }
+    words->other = find_other(options, RR_COUNT(options));
+    return true;
+}
+
+/* A --crf that no rung would use was asked for in vain. */
+static enum rr_err check_crf(const struct rr_transcode_options *job, struct rr_fault *fault)
+{
+    const struct rr_ladder *ladder = &job->ladder;
+    bool used = job->crf == 0 || ladder->rung_count == 0;
+    for (unsigned i = 0; i < ladder->rung_count; i++) {
+        used |= ladder->rates[i].crf == 0 && ladder->rates[i].kbps == 0;
+    }
+    return used ? RR_OK
+                : rr_fail(fault, RR_ERR_USAGE,
+                          "--crf %u is for rungs that say nothing themselves, and each has a mean "
+                          "rate or a crf of its own; leave out --crf, or take --max-kbps for a "
+                          "limit",
+                          job->crf);
 }
 
 /* Into the job; pointers stay borrowed. */
 static enum rr_err read_options(struct rr_transcode_options *job, const struct words *words,
                                 struct rr_fault *fault)
 {
-    uint64_t gop_ms, crf, audio_kbps, workers;
-    if (!cli_read_number(words->gop_ms, 10000, &gop_ms) || !cli_read_number(words->crf, 63, &crf) ||
-        !cli_read_number(words->audio_kbps, 512, &audio_kbps) ||
-        !cli_read_number(words->workers, 256, &workers)) {
-        return rr_fail(fault, RR_ERR_USAGE,
-                       "--gop-ms, --crf, --audio-kbps and --workers take numbers of at most 10000, "
-                       "63, 512 and 256");
+    uint64_t gop_ms = 0, crf = 0, audio_kbps = 0, workers = 0;
+    const char *codec = given_or(words->codec, "h264");
+    enum rr_err err = read_number(&gop_ms, "gop-ms", words->gop_ms, 500, 10000, fault);
+    err = err != RR_OK ? err : read_number(&crf, "crf", words->crf, 1, 63, fault);
+    err = err != RR_OK ? err
+                       : read_number(&audio_kbps, "audio-kbps", words->audio_kbps, 16, 512, fault);
+    err = err != RR_OK ? err : read_number(&workers, "workers", words->workers, 1, 256, fault);
+    if (err != RR_OK) {
+        return err;
     }
     *job = (struct rr_transcode_options){.gop_ms = (uint32_t)gop_ms,
                                          .crf = (uint16_t)crf,
@@ -217,17 +274,20 @@ static enum rr_err read_options(struct rr_transcode_options *job, const struct w
                                          .workers = (unsigned)workers,
                                          .preset = words->preset,
                                          .tone_map = words->tone_map,
-                                         .device = words->device};
-    if (!rr_codec_parse(&job->codec, words->codec)) {
+                                         .device = given_or(words->device, "auto")};
+    if (!rr_codec_parse(&job->codec, codec)) {
         return rr_fail(fault, RR_ERR_USAGE, "codec \"%.32s\": h264, hevc, av1 and vp9 are known",
-                       words->codec);
+                       codec);
     }
-    enum rr_err err = cli_devices_options(job, words->class, words->busy, fault);
+    err = cli_devices_options(job, given_or(words->class, "exact"), given_or(words->busy, "wait"),
+                              fault);
     err = err != RR_OK ? err : read_tracks(job, &words->tracks, fault);
     if (err == RR_OK && words->ladder != NULL) {
         err = rr_ladder_read(&job->ladder, words->ladder, fault);
     }
-    return err != RR_OK ? err : rr_ladder_rates(&job->ladder, words->kbps, words->max_kbps, fault);
+    err = err != RR_OK ? err : rr_ladder_rates(&job->ladder, words->kbps, words->max_kbps, fault);
+    err = err != RR_OK ? err : check_crf(job, fault);
+    return err != RR_OK ? err : cli_fleet_check(&words->rigs, job, fault);
 }
 
 static enum rr_err outline(const struct words *words, const struct rr_transcode_options *job,
@@ -263,6 +323,7 @@ static enum rr_err run(const struct words *words, int argc, char **argv, struct 
     enum rr_err err = read_options(&job, words, fault);
     if (err == RR_OK && words->folder != NULL) {
         err = read_format(&whole, &job.lists, words->tracks.format, words->folder, fault);
+        whole = words->resumed ? words->whole : whole;
         job.one_rung = whole;
     }
     if (err == RR_OK && (words->dry_run || words->explain)) {
@@ -292,11 +353,37 @@ static enum rr_err run(const struct words *words, int argc, char **argv, struct 
     return err;
 }
 
+/* The words of the job of the folder that is given, in place of those given now. */
+static enum rr_err go_on(struct words *words, struct cli_words *kept, struct rr_fault *fault)
+{
+    struct words now = *words;
+    size_t count;
+    if (now.other != NULL) {
+        return rr_fail(
+            fault, RR_ERR_USAGE,
+            "--resume goes on by the words that the job was begun with; for another --%s "
+            "give the whole command again",
+            now.other);
+    }
+    enum rr_err err = cli_words_read(kept, now.folder, fault);
+    if (err == RR_OK && (!read_words(words, &count, kept->argc, kept->argv) || count != 1 ||
+                         words->folder == NULL)) {
+        err = rr_fail(fault, RR_ERR_FORMAT, "the job's note holds no command of this version");
+    }
+    words->folder = kept->place;
+    words->resumed = true;
+    words->whole = kept->whole;
+    words->json |= now.json;
+    words->dry_run = now.dry_run;
+    words->explain |= now.explain;
+    return err;
+}
+
 int cli_transcode(int argc, char **argv)
 {
     struct words words;
     struct rr_fault fault = {0};
-    char **kept = NULL;
+    struct cli_words kept = {0};
     size_t count;
     struct sigaction action = {.sa_handler = cancel};
     if (!read_words(&words, &count, argc, argv)) {
@@ -309,27 +396,21 @@ int cli_transcode(int argc, char **argv)
         count != (words.resume ? 0 : 1)) {
         return cli_usage(argv[0]);
     }
-    if (words.resume && words.tracks.format != NULL) {
+    if (words.folder != NULL && words.folder[0] == '\0') {
         enum rr_err err = rr_fail(&fault, RR_ERR_USAGE,
-                                  "--resume goes on by the words that the job was begun with; for "
-                                  "another --format give the whole command again");
+                                  "-o \"\": the name of a folder, or of a file that ends in .mp4, "
+                                  "was expected");
         return cli_fail(err, &fault, words.json);
     }
-    bool json = words.json;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    enum rr_err err = words.resume ? cli_words_read(&kept, &argc, words.folder, &fault) : RR_OK;
-    if (err == RR_OK && kept != NULL) {
-        bool again[] = {words.dry_run, words.explain};
-        argv = kept;
-        if (!read_words(&words, &count, argc, argv) || count != 1 || words.folder == NULL) {
-            err = rr_fail(&fault, RR_ERR_FORMAT, "the job's note holds no command of this version");
-        }
-        words.json |= json;
-        words.dry_run = again[0];
-        words.explain |= again[1];
+    enum rr_err err = RR_OK;
+    if (words.resume) {
+        err = go_on(&words, &kept, &fault);
+        argc = kept.argc;
+        argv = kept.argv;
     }
     err = err != RR_OK ? err : run(&words, argc, argv, &fault);
-    cli_words_free(kept);
-    return err == RR_OK ? 0 : cli_fail(err, &fault, json);
+    cli_words_clear(&kept);
+    return err == RR_OK ? 0 : cli_fail(err, &fault, words.json);
 }

@@ -17,10 +17,16 @@ void cli_outline_print(const struct rr_transcode_outline *outline, unsigned sour
 /* The words of a command as its job keeps them, so that --resume needs none: a JSON object of the
  * folder they hold in and the words. */
 void cli_words_keep(struct rr_buf *out, int argc, char **argv);
-/* The words of the job below `folder`, as kept; *argv is an owned array of owned texts, NULL at its
- * end (cli_words_free). Relative paths were made absolute. RR_ERR_NOTFOUND: nothing to go on
- * with. */
-enum rr_err cli_words_read(char ***argv, int *argc, const char *folder,
+/* What a job was begun with, and where it is now. */
+struct cli_words {
+    char **argv; /* NULL at its end */
+    int argc;
+    char *place; /* absolute: the folder that was given, or the file whose job is beside it */
+    bool whole;  /* it makes one file */
+};
+/* Reads the words of the job of `folder` as kept; *out ({0}) is cleared by cli_words_clear, also
+ * after a failure. Goes to the folder that they hold in. RR_ERR_NOTFOUND: nothing to go on with. */
+enum rr_err cli_words_read(struct cli_words *out, const char *folder,
                            struct rr_fault *fault) RR_MUST_USE;
-void cli_words_free(char **argv);
+void cli_words_clear(struct cli_words *words);
 #endif

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`reelrig transcode` as a tool: plans, reasons, progress, going on, exit statuses, its manual page."""
 import json
+import os
 import pathlib
 import re
 import signal
@@ -91,6 +92,81 @@ def going_on():
     assert gone.returncode == 1 and "no job to go on with" in gone.stderr, gone
 
 
+def words_of_any_bytes():
+    """a job of names that are no UTF-8, moved meanwhile, goes on where it is ("--json" was silent, --resume began anew)"""
+    source = work / "b\udcff.mp4"
+    source.symlink_to(clip)
+    words = [str(bin_folder / "reelrig"), "transcode", source.name, "-o", "r\udcfe", "--ladder", "360,240", "--gop-ms", "500",
+             "--preset", "medium"]
+    job = subprocess.Popen(words, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, moved = work / "r\udcfe", work / "moved\udcfd"
+    end = time.time() + 120
+    while time.time() < end and job.poll() is None and not list(out.glob(".job/es-*")):
+        time.sleep(0.01)
+    job.send_signal(signal.SIGINT)
+    job.communicate(timeout=60)
+    out.rename(moved)
+    if job.returncode != 0:
+        done = reelrig("transcode", "--resume", "-o", moved, "--json", check=True).stdout
+        assert lines(done)[-1]["folder"].endswith("moved\N{REPLACEMENT CHARACTER}"), done
+        assert not out.exists()
+    assert digests(work / "a") == digests(moved)
+    result = subprocess.run(words[:2] + ["none\udcff.mp4", "-o", "x", "--json"], cwd=work, capture_output=True)
+    assert "none\N{REPLACEMENT CHARACTER}.mp4" in json.loads(result.stdout)["message"], result
+
+
+def file_that_came():
+    """a file that comes to the output's name while the job runs is kept, and so is the job (it was replaced)"""
+    words = [str(bin_folder / "reelrig"), "transcode", str(clip), "-o", str(work / "mine.mp4"), "--ladder", "120"]
+    job = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while job.poll() is None and not (work / "mine.mp4.job").exists():
+        time.sleep(0.005)
+    (work / "mine.mp4").write_text("mine")
+    message = job.communicate(timeout=60)[1]
+    assert job.returncode == 1 and "is there already" in message, (job.returncode, message)
+    assert (work / "mine.mp4").read_text() == "mine" and (work / "mine.mp4.job").is_dir()
+    (work / "mine.mp4").unlink()
+    (work / "mine.mp4.job").rename(work / "yours.job")
+    reelrig("transcode", "--resume", "-o", work / "yours", check=True)  # one file still, whatever its name
+    assert (work / "yours").is_file() and not (work / "mine.mp4").exists()
+
+
+def small_ladders():
+    """rungs of one even side are one; one picture has a ladder; all tracks of sound, equal pictures and shards are told"""
+    sounds, one = work / "sounds.mkv", work / "one.mp4"
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-t", "1", "-i", str(clip), "-map", "0:0", "-map", "0:1", "-map", "0:1",
+                    "-c", "copy", str(sounds)], check=True)
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(clip), "-frames:v", "1", "-an", str(one)], check=True)
+    result = reelrig("transcode", sounds, "-o", work / "sounds", "--ladder", "122,121,60", "--explain", "--shards", "2",
+                     check=True)
+    assert "121p      -- left out" in result.stdout and not (work / "sounds/121p").exists(), result.stdout
+    rows = json.loads(reelrig("compare", sounds, work / "sounds", "--json", check=True).stdout)["rows"]
+    assert [row["name"] for row in rows] == ["122p", "60p"] and all(row["psnr_db"] > 20 for row in rows), rows
+    done = lines(reelrig("transcode", one, "-o", work / "one", "--ladder", "auto", "--shards", "2", "--json",
+                         check=True).stdout)[-1]
+    assert done["frames_in"] == 1 and done["renditions"][0]["device"] == "cpu", done
+    assert done["renditions"][0]["profile"] == "x264-164-veryfast-v1", done
+    rows = json.loads(reelrig("compare", one, one, "--json", check=True).stdout)["rows"]
+    assert rows[0]["psnr_db"] is None and rows[0]["planes"][0]["psnr_worst_db"] is None, rows
+    assert "PSNR inf dB" in reelrig("compare", one, one, check=True).stdout
+
+
+def helps():
+    """every verb has its help on standard output; wrong usage is told as JSON where that was asked for"""
+    verbs = re.findall(r"^  (\w+)  +\S", reelrig("--help", check=True).stdout, re.M)
+    assert {"transcode", "live", "compare", "chain"} <= set(verbs), verbs
+    for verb in verbs:
+        result = reelrig(verb, "--help", check=True)
+        assert result.stdout.startswith(f"usage: reelrig {verb} ") and result.stderr == "", result
+        assert reelrig(verb, "-h", check=True).stdout == result.stdout
+    for words, says in ((["transcode", "--json", "--no-such"], "there is no option '--no-such'"),
+                        (["chain", "such", "--json"], "usage: reelrig chain"), (["such", "--json"], "no such verb")):
+        result = reelrig(*words)
+        assert result.returncode == 2 and says in json.loads(result.stdout)["message"], result
+    full = subprocess.run([str(bin_folder / "reelrig"), "--version"], stdout=open("/dev/full", "w"), stderr=subprocess.PIPE)
+    assert full.returncode == 1 and b"No space left" in full.stderr, full
+
+
 def formats():
     """a folder serves HLS and DASH, or the one that is named; the segments are the same"""
     text, source = work / "text.srt", work / "text.mkv"
@@ -145,7 +221,23 @@ def wrong_words():
     junk.write_bytes(b"not a video at all" * 100)
     empty = work / "empty.mp4"
     empty.write_bytes(b"")
+    os.mkfifo(work / "pipe")
+    (work / "gone").mkdir()
+    out = ["-o", str(work / "x")]
     for status, word, words in (
+            *((2, word, [str(clip), *more, *first]) for first in (out, ["--dry-run"]) for word, more in (
+                ("1 to 63", ["--crf", "0"]), ("500 to 10000", ["--gop-ms", "0"]), ("16 to 512", ["--audio-kbps", "0"]),
+                ("1 to 64", ["--video", "0"]), ("leave out --crf", ["--crf", "20", "--kbps", "9,8,7"]),
+                ("1 to 64", ["--shards", "0"]), ("1 to 64", ["--shards", "x"]), ("auto, cpu, cuda:N", ["--device", "foo"]),
+                ("leave out one", ["--shards", "2", "--nats", "localhost:1"]),
+                ("leave out one", ["--shards", "2", "--device", "cuda:0"]),
+                ("not a regular file", ["--ladder", str(work / "pipe")]))),
+            *((2, "not a regular file", [str(work / name), *first]) for name in ("pipe", "gone")
+              for first in (out, ["--dry-run"])),
+            (1, "not on this machine", [str(clip), *out, "--class", "tolerant", "--device", "cuda:99"]),
+            (2, "name of a folder", [str(clip), "-o", str(work / "x") + "/", "--format", "mp4"]),
+            (2, "was expected", [str(clip), "-o", ""]), (2, "was expected", ["--resume", "-o", ""]),
+            (2, "another --ladder", ["--resume", *out, "--ladder", "120"]),
             (2, "", []), (2, "", [str(clip)]), (2, "", ["--resume"]), (2, "", [str(clip), "-o", "x", "--no-such"]),
             (2, "h264, hevc, av1", [str(clip), "-o", str(work / "x"), "--codec", "mpeg2"]),
             (2, "--gop-ms", [str(clip), "-o", str(work / "x"), "--gop-ms", "fast"]),
@@ -155,9 +247,11 @@ def wrong_words():
             (1, "No such file", [str(work / "nothing.mp4"), "-o", str(work / "x")]),
             (1, "", [str(junk), "-o", str(work / "x")]), (1, "", [str(empty), "-o", str(work / "x")]),
             (1, "another folder", [str(clip), "-o", str(work / "a")])):
-        result = reelrig("transcode", *words)
+        result = reelrig("transcode", *words, timeout=30)
         assert result.returncode == status and word in result.stderr and result.stderr.strip(), (words, result)
     assert not (work / "x").exists()
+    assert "not a regular file" in reelrig("compare", clip, work / "pipe", timeout=30).stderr
+    assert "tone-mapped" not in reelrig("transcode", clip, "--dry-run", "--tone-map", check=True).stdout
 
 
 def bench():
@@ -187,4 +281,4 @@ def manual():
         assert option in options, f"the manual page tells of --{option}, which the program does not take"
 
 
-run_tests([dry_run, progress, readable, going_on, formats, another_format, wrong_words, bench, manual])
+run_tests([dry_run, progress, readable, going_on, words_of_any_bytes, file_that_came, small_ladders, helps, formats, another_format, wrong_words, bench, manual])
