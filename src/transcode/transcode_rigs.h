@@ -10,8 +10,10 @@
 struct rr_transcode_shard {
     bool sound;
     uint32_t cell_first, cell_end, packet_first;
-    uint64_t cost;      /* about how much work, in pixels; the sound is 1 */
-    bool done;          /* its records are in the job's folder */
+    uint64_t cost; /* about how much work, in pixels; the sound is 1 */
+    bool here; /* no other machine is to make it: libopus estimates square roots by the processor's
+                  own tables, and two makers of processors have two */
+    bool done; /* its records are in the job's folder */
     uint32_t take_size; /* GOPs that it gave; 0 when not done */
     uint32_t revision;  /* rises when it must be made again otherwise than before */
 };

@@ -184,7 +184,8 @@ void transcode_scan_cut(struct rr_transcode_shard **out, uint32_t *count,
         shards = rr_alloc_array(1, sizeof *shards);
     }
     if (job->plan.audio_count + job->plan.subtitle_count > 0) {
-        shards[used++] = (struct rr_transcode_shard){.sound = true, .cost = 1};
+        shards[used++] = (struct rr_transcode_shard){
+            .sound = true, .cost = 1, .here = job->plan.audio_codec == RR_AUDIO_OPUS};
     }
     *out = shards;
     *count = used;

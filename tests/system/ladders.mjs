@@ -62,7 +62,8 @@ async function play(page) {
   const before = await now(page);
   const heights = new Set([before.height]);
   // Every half second the next level is asked for; it comes with the next segment.
-  for (let turn = 0, at = before; at.time < Number(seconds) && !at.ended; turn++) {
+  const until = Math.min(Number(seconds), await page.evaluate(() => document.getElementById('video').duration) - 0.5);
+  for (let turn = 0, at = before; at.time < until && !at.ended; turn++) {
     await page.evaluate((level) => {
       window.player.nextLevel = level % window.player.levels.length;
     }, Math.floor(turn / 4) + 1);
