@@ -29,7 +29,8 @@ struct live_folder {
     bool failed;
     struct rr_fault fault; /* of the first write that failed */
 };
-/* Makes the folder; one that holds a ladder is RR_ERR_EXISTS. */
+/* Makes the folder; one that holds a ladder is RR_ERR_EXISTS, one that another live stream is
+ * written into RR_ERR_BUSY. */
 enum rr_err live_folder_open(struct live_folder *folder, struct rr_fault *fault) RR_MUST_USE;
 void live_folder_begin(struct live_folder *folder, const struct rr_rendition *renditions,
                        uint32_t count);

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define AFTER_KEPT 6 /* segments that stay after they went out of the playlist */
@@ -56,20 +58,56 @@ static void put_playlist(struct live_folder *folder, uint32_t rendition)
     rr_buf_clear(&text);
 }
 
-enum rr_err live_folder_open(struct live_folder *folder, struct rr_fault *fault)
+static enum rr_err want_empty(const struct live_folder *folder, struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     enum rr_err err = rr_path(path, fault, "%s/master.m3u8", folder->path);
-    if (err == RR_OK && access(path, F_OK) == 0) {
-        err = rr_fail(fault, RR_ERR_EXISTS,
-                      "%.200s holds a ladder already; remove it or name another folder",
-                      folder->path);
+    return err == RR_OK && access(path, F_OK) == 0
+               ? rr_fail(fault, RR_ERR_EXISTS,
+                         "%.200s holds a ladder already; remove it or name another folder",
+                         folder->path)
+               : err;
+}
+
+/* One stream a folder: whoever holds gops.jsonl writes, and empties it only then. */
+static enum rr_err hold(const struct live_folder *folder, const char *path, struct rr_fault *fault)
+{
+    struct stat held, named;
+    if (flock(folder->proofs, LOCK_EX | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK
+                   ? rr_fail(fault, RR_ERR_BUSY,
+                             "another \"reelrig live\" writes into %.200s; name another folder",
+                             folder->path)
+                   : rr_fail_errno(fault, "%.200s cannot be locked", path);
     }
+    if (fstat(folder->proofs, &held) != 0 || stat(path, &named) != 0 ||
+        held.st_ino != named.st_ino || held.st_dev != named.st_dev) {
+        return rr_fail(fault, RR_ERR_BUSY, "%.200s was just given up by another; try again",
+                       folder->path);
+    }
+    enum rr_err err = want_empty(folder, fault);
+    return err == RR_OK && ftruncate(folder->proofs, 0) != 0
+               ? rr_fail_errno(fault, "%.200s cannot be emptied", path)
+               : err;
+}
+
+enum rr_err live_folder_open(struct live_folder *folder, struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES];
+    enum rr_err err = want_empty(folder, fault);
     err = err != RR_OK ? err : rr_make_folders(folder->path, fault);
     err = err != RR_OK ? err : rr_path(path, fault, "%s/gops.jsonl", folder->path);
-    if (err == RR_OK) {
-        folder->proofs = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_APPEND, 0644);
-        err = folder->proofs >= 0 ? RR_OK : rr_fail_errno(fault, "%.200s cannot be made", path);
+    if (err != RR_OK) {
+        return err;
+    }
+    folder->proofs = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND, 0644);
+    if (folder->proofs < 0) {
+        return rr_fail_errno(fault, "%.200s cannot be made", path);
+    }
+    err = hold(folder, path, fault);
+    if (err != RR_OK) {
+        close(folder->proofs);
+        folder->proofs = -1;
     }
     return err;
 }

@@ -391,6 +391,8 @@ def usage():
         busy.close()
         with Live("srt://127.0.0.1:0", serve=True) as live:  # nobody comes: it waits, and stops when told
             assert get(f"{live.base}/144p/index.m3u8")[0] == 404
+            result = reelrig("live", "srt://127.0.0.1:0", "-o", live.out)  # one stream a folder
+            assert result.returncode == 1 and "another" in result.stderr, result.stderr
             live.process.send_signal(signal.SIGTERM)
             live.end()
 
