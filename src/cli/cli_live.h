@@ -24,7 +24,7 @@ struct live_folder {
     struct rr_serve_live *live; /* its playlists */
     struct live_folder_rendition renditions[RR_RUNGS_MAX + 1];
     uint32_t count;
-    bool master;
+    struct rr_buf master; /* what master.m3u8 holds */
     int proofs; /* gops.jsonl; -1: none */
     bool failed;
     struct rr_fault fault; /* of the first write that failed */

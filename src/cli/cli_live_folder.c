@@ -183,12 +183,16 @@ static void remove_old(struct live_folder *folder, uint32_t rendition, uint64_t 
     }
 }
 
+/* Rates grow with what was seen, and a list that tells less than comes makes players stall. */
 static void put_master(struct live_folder *folder)
 {
     struct rr_buf text = {0};
-    if (rr_serve_live_master(folder->live, &text)) {
+    if (rr_serve_live_master(folder->live, &text) &&
+        !rr_slice_equal(rr_buf_slice(&text), rr_buf_slice(&folder->master))) {
         put_file(folder, "master.m3u8", rr_buf_slice(&text));
-        folder->master = true;
+        rr_buf_clear(&folder->master);
+        folder->master = text;
+        return;
     }
     rr_buf_clear(&text);
 }
@@ -210,9 +214,7 @@ void live_folder_close(struct live_folder *folder, uint32_t rendition,
     put_proof(folder, rendition, segment);
     put_playlist(folder, rendition);
     remove_old(folder, rendition, segment->number);
-    if (!folder->master) {
-        put_master(folder);
-    }
+    put_master(folder);
 }
 
 /* Segments without those that are missing at the end; *holes: others are missing too. */
@@ -280,6 +282,7 @@ void live_folder_clear(struct live_folder *folder)
         rr_buf_clear(&folder->renditions[i].bytes);
         rr_free(folder->renditions[i].segments);
     }
+    rr_buf_clear(&folder->master);
     if (folder->proofs >= 0) {
         close(folder->proofs);
     }

@@ -333,9 +333,11 @@ void rr_serve_live_close(struct rr_serve_live *live, uint32_t rendition, uint64_
     if (!gap) {
         join_parts(segment);
         uint64_t bps = duration_us > 0 ? (uint64_t)segment->bytes->len * 8000000 / duration_us : 0;
-        /* A little more than was seen, because the list is read once and long. */
+        /* A little more than was seen, because the list is read once and long. A segment below half
+         * the usual length tells no rate (RFC 8216, 4.1): one picture of a second's bytes. */
         bps += bps / 4;
-        r->peak_bps = bps > r->peak_bps ? bps : r->peak_bps;
+        bool counts = r->peak_bps == 0 || duration_us * 2 >= live->gop_ms * UINT64_C(1000);
+        r->peak_bps = bps > r->peak_bps && counts ? bps : r->peak_bps;
         r->bytes += segment->bytes->len;
         r->us += duration_us;
     }
