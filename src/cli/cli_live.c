@@ -174,6 +174,17 @@ static enum rr_err start_server(struct rr_serve **out, struct show *show, struct
     return err;
 }
 
+static void say_no_manifest(struct show *show)
+{
+    if (show->folder.holes) {
+        say(show, RR_LIVE_FAULT,
+            "segments are missing (EXT-X-GAP), so there is no manifest.mpd; master.m3u8 is whole");
+    } else if (show->folder.too_many) {
+        say(show, RR_LIVE_FAULT,
+            "more segments than a manifest may have, so there is no manifest.mpd");
+    }
+}
+
 /* Viewers are to see the end before the server goes. */
 static void linger(struct show *show, uint64_t seconds)
 {
@@ -205,6 +216,7 @@ static enum rr_err run(struct show *show, const struct rr_live_options *options,
         err = rr_live_run(options, &sink, &stopped, fault);
         rr_serve_live_end(show->live);
         live_folder_end(&show->folder);
+        say_no_manifest(show);
         print_event(show, json_pack("{s:s}", "event", "end"), "the stream has ended");
         if (server != NULL && show->folder.count > 0) {
             linger(show, linger_s);

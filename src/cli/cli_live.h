@@ -7,15 +7,14 @@
 #include "transcode/transcode.h"
 
 struct live_folder_segment {
-    uint64_t start_us, duration_us;
+    uint64_t start_us, duration_us, bytes;
     bool gap;
 };
 struct live_folder_rendition {
     struct rr_rendition info;
     struct rr_buf bytes;                  /* of the open segment */
     struct live_folder_segment *segments; /* owned; kept ladders only */
-    uint64_t count, room, bytes_all;
-    uint64_t next; /* number of the next segment */
+    uint64_t count, room;
 };
 struct live_folder {
     const char *path;
@@ -25,7 +24,8 @@ struct live_folder {
     struct live_folder_rendition renditions[RR_RUNGS_MAX + 1];
     uint32_t count;
     struct rr_buf master; /* what master.m3u8 holds */
-    int proofs; /* gops.jsonl; -1: none */
+    bool holes, too_many; /* segments are missing; more than a manifest may have */
+    int proofs;           /* gops.jsonl; -1: none */
     bool failed;
     struct rr_fault fault; /* of the first write that failed */
 };
@@ -39,7 +39,8 @@ void live_folder_init(struct live_folder *folder, uint32_t rendition, const char
 void live_folder_part(struct live_folder *folder, uint32_t rendition, struct rr_slice bytes);
 void live_folder_close(struct live_folder *folder, uint32_t rendition,
                        const struct rr_live_segment *segment);
-/* After the playlists got their end. */
+/* After the playlists got their end. Of a kept ladder without manifest.mpd, holes and too_many say
+ * why. */
 void live_folder_end(struct live_folder *folder);
 void live_folder_clear(struct live_folder *folder);
 #endif

@@ -167,8 +167,10 @@ static void keep_times(struct live_folder_rendition *r, const struct rr_live_seg
         r->room = r->room != 0 ? r->room * 2 : 64;
         r->segments = rr_realloc(r->segments, sizeof *r->segments * r->room);
     }
-    r->segments[r->count++] = (struct live_folder_segment){
-        .start_us = segment->start_us, .duration_us = segment->duration_us, .gap = segment->gap};
+    r->segments[r->count++] = (struct live_folder_segment){.start_us = segment->start_us,
+                                                           .duration_us = segment->duration_us,
+                                                           .bytes = r->bytes.len,
+                                                           .gap = segment->gap};
 }
 
 static void remove_old(struct live_folder *folder, uint32_t rendition, uint64_t number)
@@ -205,12 +207,11 @@ void live_folder_close(struct live_folder *folder, uint32_t rendition,
     if (!segment->gap) {
         snprintf(name, sizeof name, "seg_%05" PRIu64 ".m4s", segment->number);
         put_named(folder, rendition, name, rr_buf_slice(&r->bytes));
-        r->bytes_all += r->bytes.len;
     }
-    r->bytes.len = 0;
     if (folder->keep) {
         keep_times(r, segment);
     }
+    r->bytes.len = 0;
     put_proof(folder, rendition, segment);
     put_playlist(folder, rendition);
     remove_old(folder, rendition, segment->number);
@@ -230,6 +231,38 @@ static uint64_t whole_segments(const struct live_folder_rendition *r, bool *hole
     return count;
 }
 
+#define ROUNDED_US 5 /* times of neighbours that are apart by no more meet */
+
+/* Times and rates of what was kept, owned by shown. */
+static void show_times(struct rr_rendition *shown, const struct live_folder_rendition *r,
+                       uint32_t count)
+{
+    uint64_t us = 0, bytes = 0, longest_us = 0, peak = 0;
+    *shown = r->info;
+    shown->timescale = 1000000;
+    shown->segment_count = count;
+    shown->segments = rr_alloc_array(count + 1u, sizeof *shown->segments);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct live_folder_segment *at = &r->segments[i];
+        uint64_t end = at->start_us + at->duration_us;
+        uint64_t next = i + 1 < count ? at[1].start_us : end;
+        end = next + ROUNDED_US >= end && next <= end + ROUNDED_US ? next : end;
+        shown->segments[i].start = at->start_us;
+        shown->segments[i].duration = (uint32_t)(end - at->start_us);
+        us += at->duration_us;
+        bytes += at->bytes;
+        longest_us = at->duration_us > longest_us ? at->duration_us : longest_us;
+    }
+    /* As in playlists, a segment below half the usual length tells no rate. */
+    for (uint32_t i = 0; i < count; i++) {
+        const struct live_folder_segment *at = &r->segments[i];
+        uint64_t bps = at->duration_us > 0 ? at->bytes * 8000000 / at->duration_us + 1 : 0;
+        peak = at->duration_us * 2 >= longest_us && bps > peak ? bps : peak;
+    }
+    shown->mean_bps = us > 0 ? (uint32_t)(bytes * 8000000 / us) : 0;
+    shown->peak_bps = peak > UINT32_MAX ? UINT32_MAX : (uint32_t)peak;
+}
+
 /* Only whole ladders: a timeline with holes is no normal one. */
 static void put_dash(struct live_folder *folder)
 {
@@ -238,22 +271,13 @@ static void put_dash(struct live_folder *folder)
     bool holes = false;
     view.renditions = rr_alloc_array(folder->count + 1u, sizeof *view.renditions);
     for (uint32_t i = 0; i < folder->count; i++) {
-        const struct live_folder_rendition *r = &folder->renditions[i];
-        struct rr_rendition *shown = &view.renditions[i];
-        uint64_t us = 0;
-        *shown = r->info;
-        shown->timescale = 1000000;
-        shown->segment_count = (uint32_t)whole_segments(r, &holes);
-        shown->segments = rr_alloc_array(r->count + 1, sizeof *shown->segments);
-        for (uint64_t j = 0; j < shown->segment_count; j++) {
-            shown->segments[j].start = r->segments[j].start_us;
-            shown->segments[j].duration = (uint32_t)r->segments[j].duration_us;
-            us += r->segments[j].duration_us;
-        }
-        shown->mean_bps = us > 0 ? (uint32_t)(r->bytes_all * 8000000 / us) : 0;
-        shown->peak_bps = shown->mean_bps * 2;
+        uint64_t count = whole_segments(&folder->renditions[i], &holes);
+        folder->too_many = folder->too_many || count > RR_SEGMENTS_MAX;
+        show_times(&view.renditions[i], &folder->renditions[i],
+                   folder->too_many ? 0 : (uint32_t)count);
     }
-    if (!holes) {
+    folder->holes = holes;
+    if (!holes && !folder->too_many) {
         rr_dash_manifest(&text, &view);
         put_file(folder, "manifest.mpd", rr_buf_slice(&text));
     }
@@ -270,8 +294,7 @@ void live_folder_end(struct live_folder *folder)
         put_playlist(folder, i);
     }
     put_master(folder);
-    if (folder->keep && folder->count > 0 && folder->renditions[0].count > 0 &&
-        folder->renditions[0].count <= RR_SEGMENTS_MAX) {
+    if (folder->keep && folder->count > 0 && folder->renditions[0].count > 0) {
         put_dash(folder);
     }
 }

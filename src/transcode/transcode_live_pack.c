@@ -344,9 +344,11 @@ static enum rr_err put_sound(struct live *live, uint32_t count, bool last, struc
         return err;
     }
     tell_init(live, live->plan.rung_count, "mp4a.40.2", &sound->mux, init);
+    /* Priming lies before time 0 and is not heard. */
+    int64_t first = frame_start(sound, 0), heard = frame_start(sound, count);
+    heard -= first > 0 ? first : 0;
     put_part(live, &sound->mux, live->plan.rung_count, sound->gop, init,
-             micros((uint64_t)count * sound->shape.frame_samples, sound->shape.sample_rate), true,
-             last);
+             heard > 0 ? micros((uint64_t)heard, sound->shape.sample_rate) : 1, true, last);
     sound->end = frame_start(sound, count);
     sound->frame += count;
     sound->queued -= count;
@@ -375,7 +377,7 @@ static void open_sound(struct live *live, const struct live_gop *gop)
     struct live_sound *sound = &live->sound;
     struct rr_live_segment segment = segment_of(live, gop, sound->gop);
     int64_t start = sound->known && sound->queued > 0 ? frame_start(sound, 0) : 0;
-    segment.start_us =
+    segment.start_us = sound->start_us =
         start > 0 ? (uint64_t)transcode_rescale(start, 1000000, sound->shape.sample_rate) : 0;
     sound->opened = true;
     sound->mux.part = 0;
@@ -391,6 +393,7 @@ static void close_sound(struct live *live, const struct live_gop *gop)
     segment.duration_us = segment.gap
                               ? micros((uint64_t)(gop->end - gop->times[0]), live->plan.timescale)
                               : sound->mux.part_sum_us;
+    segment.start_us = segment.gap ? segment.start_us : sound->start_us;
     live->sink->close(live->sink->ctx, live->plan.rung_count, &segment);
     sound->opened = false;
     sound->gop++;

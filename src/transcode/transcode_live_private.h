@@ -93,6 +93,7 @@ struct live_sound {
     int64_t base, end;      /* in samples: time 0 of the session; end of what was published */
     uint64_t gop;
     bool opened;
+    uint64_t start_us; /* of the open segment */
     int fd;
 };
 struct live {

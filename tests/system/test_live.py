@@ -397,7 +397,58 @@ def usage():
             live.end()
 
 
+def follow(source, folder, *arguments):
+    return subprocess.Popen([bin_folder / "reelrig", "live", source, "--follow", "--catch-up", "--ladder", "144", "-o", folder,
+                             *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def rate_told(folder):
+    return int(re.search("BANDWIDTH=([0-9]+)", (folder / "master.m3u8").read_text())[1])
+
+
+def folders():
+    """what is told of a kept ladder: rates of its largest segments, times that meet; as much as `transcode` says"""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        source = folder / "calm.mp4"  # two seconds of grey, then a storm
+        subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=gray:size=256x144:rate=24:d=2",
+                        "-f", "lavfi", "-i", "nullsrc=size=256x144:rate=24:d=2,geq=random(1)*255:128:128",
+                        "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:d=4",
+                        "-filter_complex", "[0][1]concat=n=2:v=1[v]", "-map", "[v]", "-map", "2",
+                        "-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-pix_fmt", "yuv420p", "-c:a", "aac",
+                        "-movflags", "frag_keyframe+empty_moov+default_base_moof", source], check=True, timeout=60)
+        live, job = folder / "live", folder / "job"
+        process = follow(source, live, "--keep", "--quiet", "2", "--gop-ms", "1000")
+        until = time.monotonic() + 60
+        while not (live / "144p/seg_00002.m4s").exists() or rate_told(live) < (live / "144p/seg_00002.m4s").stat().st_size * 8:
+            assert time.monotonic() < until and process.poll() is None, "no list"
+            time.sleep(0.05)
+        assert "ENDLIST" not in (live / "144p/index.m3u8").read_text(), "the list tells the first segment's rate until the end"
+        assert process.wait(60) == 0
+        assert reelrig("transcode", source, "-o", job, "--ladder", "144", "--gop-ms", "1000").returncode == 0
+        ours, theirs = [times((at / "manifest.mpd").read_text()) for at in (live, job)]
+        assert len(ours) == len(theirs) == 2
+        for (rate, line), (rate_there, line_there) in zip(ours, theirs):
+            assert abs(rate / rate_there - 1) < 0.1, (rate, rate_there)
+            assert all(abs(a + b - c) < 1e-9 for (a, b), (c, _) in zip(line, line[1:])), f"times do not meet: {line}"
+            first, first_there, end, end_there = line[0], line_there[0], sum(line[-1]), sum(line_there[-1])
+            assert first[0] == first_there[0] and abs(first[1] - first_there[1]) < 1e-5, "priming is no sound"
+            assert abs(end - end_there) < 0.05, (line, line_there)
+
+
+def times(manifest):
+    """(bandwidth, [(start, duration) in seconds]) of each rendition."""
+    out = []
+    for part in manifest.split("<Representation")[1:]:
+        scale, line, at = int((re.search('timescale="([0-9]+)"', part) or re.search('timescale="([0-9]+)"', manifest))[1]), [], 0
+        for t, d, r in re.findall('<S t="([0-9]+)" d="([0-9]+)"(?: r="([0-9]+)")?', part):
+            for at in range(int(r or 0) + 1):
+                line.append(((int(t) + at * int(d)) / scale, int(d) / scale))
+        out.append((int(re.search('bandwidth="([0-9]+)"', part)[1]), line))
+    return out
+
+
 if shutil.which(chromium) and shutil.which("node"):
     subprocess.run([root / "packaging/web.sh", build, "test"], check=True, timeout=300)
 only = os.environ.get("RR_ONLY")
-run_tests([t for t in [usage, srt, rtmp, files, glass] if not only or t.__name__ in only.split(",")])
+run_tests([t for t in [usage, folders, srt, rtmp, files, glass] if not only or t.__name__ in only.split(",")])
