@@ -282,7 +282,10 @@ enum rr_err live_take_sound(struct live *live, struct rr_fault *fault)
     }
     if (frame->sample_rate != sound->shape.sample_rate ||
         frame->frame_samples != sound->shape.frame_samples) {
-        return rr_fail(fault, RR_ERR_UNSUPPORTED, "the sound came back at another rate");
+        return rr_fail(
+            fault, RR_ERR_UNSUPPORTED,
+            "it came back at %u Hz, and this stream's has %u Hz; pictures go on without it",
+            (unsigned)frame->sample_rate, (unsigned)sound->shape.sample_rate);
     }
     if (sound->base + (int64_t)(sound->frame + sound->queued) * frame->frame_samples -
             sound->shape.priming <

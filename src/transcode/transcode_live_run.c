@@ -187,6 +187,15 @@ static void close_open_gop(struct live *live)
     live->out_end = gop->end;
 }
 
+/* Its bytes are looked at no more: the next publisher begins on a spool of its own. */
+static void end_publisher(struct live *live)
+{
+    live_input_end(live);
+    if (live->input.network) {
+        live->input.state = LIVE_INPUT_IDLE; /* its end is still to be told */
+    }
+}
+
 /* The stream of this publisher cannot go on; the next may. */
 static void break_session(struct live *live, const struct rr_fault *fault)
 {
@@ -195,7 +204,7 @@ static void break_session(struct live *live, const struct rr_fault *fault)
     close_open_gop(live);
     live->source_done = true;
     if (live->input.state == LIVE_INPUT_BEGAN) {
-        live_input_end(live);
+        end_publisher(live);
     }
 }
 
@@ -237,27 +246,27 @@ static enum rr_err serve_source(struct live *live, struct rr_fault *fault)
     }
 }
 
-static enum rr_err serve_sound(struct live *live, struct rr_fault *fault)
+/* Whatever happens to the sound, pictures go on without it. */
+static void serve_sound(struct live *live, struct rr_fault *fault)
 {
     uint8_t kind = 0;
     enum rr_err err = transcode_worker_take(&live->sound.worker, &kind, fault);
-    if (err == RR_OK && kind == TRANSCODE_READ) {
-        return take_read(live, &live->sound.worker, 1, fault);
-    }
-    if (err == RR_OK && kind == TRANSCODE_SOUND_FRAME) {
-        return live_take_sound(live, fault);
-    }
-    if (err == RR_OK && kind != TRANSCODE_SOUND) {
+    bool more = err == RR_OK && (kind == TRANSCODE_READ || kind == TRANSCODE_SOUND_FRAME);
+    if (more) {
+        err = kind == TRANSCODE_READ ? take_read(live, &live->sound.worker, 1, fault)
+                                     : live_take_sound(live, fault);
+    } else if (err == RR_OK && kind != TRANSCODE_SOUND) {
         err = rr_fail(fault, RR_ERR_DAMAGED, "the sound worker answered with message %u", kind);
     }
-    /* Pictures go on without it. */
+    if (more && err == RR_OK) {
+        return;
+    }
     if (err != RR_OK) {
         live_say(live, RR_LIVE_FAULT, "the sound stops: %.300s", fault->text);
     }
     transcode_worker_stop(&live->sound.worker);
     live->sound.on = false;
     live->input.listens[1] = false;
-    return RR_OK;
 }
 
 static enum rr_err turn(struct live *live, struct rr_fault *fault)
@@ -286,9 +295,7 @@ static enum rr_err turn(struct live *live, struct rr_fault *fault)
         }
     }
     if (err == RR_OK && ready[2].revents != 0 && live->sound.on) {
-        if (serve_sound(live, fault) != RR_OK) {
-            break_session(live, fault);
-        }
+        serve_sound(live, fault);
     }
     for (unsigned i = 0; i < RR_RUNGS_MAX && err == RR_OK; i++) {
         if (ready[3 + i].revents != 0 && live->rungs[i].on && live->rungs[i].busy) {
@@ -367,8 +374,7 @@ static enum rr_err wait_publisher(struct live *live, bool *done, struct rr_fault
             end_session(live);
             live->source_done = true;
             if (live->input.state == LIVE_INPUT_BEGAN) {
-                live_input_end(live);
-                live->input.state = LIVE_INPUT_IDLE; /* its end is still to be told */
+                end_publisher(live);
             }
             return RR_OK;
         }
