@@ -421,10 +421,13 @@ void serve_live_text(const struct rr_serve_live *live, struct rr_buf *out, uint3
                                            .independent = segment->parts[j].independent};
         }
     }
-    /* Sound often ends a little before the pictures; but what viewers were shown stays. */
-    while (live->ended && !parts && list.segment_count > 0 && shown[list.segment_count - 1].gap) {
-        list.segment_count--;
+    /* Sound often ends a little before the pictures; but what viewers were shown stays, and a list
+     * of nothing is none. */
+    uint32_t whole = list.segment_count;
+    while (whole > 0 && shown[whole - 1].gap) {
+        whole--;
     }
+    list.segment_count = live->ended && !parts && whole > 0 ? whole : list.segment_count;
     rr_llhls_media(out, &list);
     rr_free(all);
     rr_free(shown);

@@ -261,6 +261,7 @@ enum rr_err live_take_gop(struct live *live, struct rr_fault *fault)
     }
     gop->closed = true;
     gop->end = out_time(live, told->end);
+    gop->read = live->input.read[0];
     gop->first = told->first;
     gop->last = told->last;
     gop->digest = told->digest;

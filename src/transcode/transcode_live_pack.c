@@ -402,6 +402,40 @@ static void close_sound(struct live *live, const struct live_gop *gop)
     sound->gop++;
 }
 
+/* Bytes of sound lie behind those of pictures of the same time by no more (ours: ISO/IEC 13818-1
+ * lets a receiver keep most streams for one second). */
+#define SOUND_BEHIND_S 2
+
+/* The sound's reader is past pictures that are so much later and found no more of this segment. */
+static bool ran_dry(struct live *live, const struct live_gop *gop)
+{
+    for (uint64_t i = live->sound.gop + 1; gop->closed && i < live->next; i++) {
+        const struct live_gop *later = live_gop_at(live, i);
+        if (later->closed && later->end - gop->end >= SOUND_BEHIND_S * live->plan.timescale) {
+            return live->input.read[1] >= later->read;
+        }
+    }
+    return false;
+}
+
+/* Pictures wait no longer; those of a file do as long as its sound is still on the way. */
+static bool overdue(const struct live *live, const struct live_gop *gop)
+{
+    return live->next - live->sound.gop >= live->window &&
+           (live->input.network || live->input.read[1] >= gop->read);
+}
+
+/* What comes later all the same is too late: silence that fills a pause. */
+static void skip_late(struct live *live, const struct live_gop *gop)
+{
+    struct live_sound *sound = &live->sound;
+    if (sound->known) {
+        int64_t end = transcode_rescale(gop->end, sound->shape.sample_rate, live->plan.timescale) -
+                      sound->shape.frame_samples / 2;
+        sound->end = end > sound->end ? end : sound->end;
+    }
+}
+
 enum rr_err live_pack_sound(struct live *live, bool all, struct rr_fault *fault)
 {
     struct live_sound *sound = &live->sound;
@@ -412,10 +446,11 @@ enum rr_err live_pack_sound(struct live *live, bool all, struct rr_fault *fault)
                             ? (uint32_t)((uint64_t)live->part_us * sound->shape.sample_rate /
                                          1000000 / sound->shape.frame_samples)
                             : 1;
-        bool forced = all || live->next - sound->gop >= live->window;
         most = most < 1 ? 1 : most;
         count_ready(live, gop);
-        bool whole = gop->closed && (sound->ready < sound->queued || forced);
+        bool dry = ran_dry(live, gop);
+        bool whole = gop->closed && (all || dry || !sound->on || sound->ready < sound->queued ||
+                                     overdue(live, gop));
         while (err == RR_OK && (sound->ready >= most || (whole && sound->ready > 0))) {
             if (!sound->opened) {
                 open_sound(live, gop);
@@ -428,6 +463,9 @@ enum rr_err live_pack_sound(struct live *live, bool all, struct rr_fault *fault)
         }
         if (err == RR_OK) {
             close_sound(live, gop);
+        }
+        if (dry) {
+            skip_late(live, gop);
         }
     }
     return err;

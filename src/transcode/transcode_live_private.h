@@ -61,6 +61,7 @@ struct live_gop {
     int64_t end;                         /* output ticks; when closed */
     int64_t before[LIVE_REORDER_MAX];    /* times of the pictures before it, latest first */
     uint64_t program_ms;
+    uint64_t read;            /* how far the input was read when it closed */
     int frames[RR_RUNGS_MAX]; /* memfds, kept for the next GOP in this place */
 };
 struct live_mux {

@@ -34,11 +34,11 @@ def media(name):
     return path if path.exists() else None
 
 
-def make_clip(path, seconds=4, size="320x180", rate=24, audio=True):
+def make_clip(path, seconds=4, size="320x180", rate=24, audio=True, sound_hz=48000):
     """A clip of our own where no real one is needed: moving test picture, tone."""
     command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}"]
     if audio:
-        command += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]
+        command += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate={sound_hz}"]
     command += ["-t", str(seconds), "-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-pix_fmt", "yuv420p"]
     if audio:
         command += ["-c:a", "aac"]

@@ -436,6 +436,35 @@ def folders():
             assert abs(end - end_there) < 0.05, (line, line_there)
 
 
+def sound():
+    """sound that stops, or comes back at another rate: pictures go on, its playlist keeps up and says what is missing"""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        source = folder / "short.ts"
+        subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=256x144:rate=24:d=4",
+                        "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:d=1", "-c:v", "libx264", "-preset", "ultrafast",
+                        "-g", "12", "-pix_fmt", "yuv420p", "-c:a", "aac", source], check=True, timeout=60)
+        process = follow(source, folder / "short", "--quiet", "1", "--gop-ms", "500", "--window", "3")
+        data = [as_flv(make_clip(folder / f"{rate}.mp4", seconds=2, size="256x144", sound_hz=rate)) for rate in (48000, 44100)]
+        with Live("rtmp://127.0.0.1:0/live/key", "--grace", "1", "--gop-ms", "500", serve=False, ladder="144") as live:
+            RtmpSender(live.port).publish(data[0], until=1000).end()
+            live.wait("went")
+            RtmpSender(live.port).publish(data[1]).end()
+            assert live.wait("went", skip=1)["text"] == "it ended the stream"
+            live.end()
+            assert [e for e in live.events if e["event"] == "fault" and "44100" in e["text"]], live.events
+            closed = [(e["rendition"], e["number"], e["gap"]) for e in live.events if e["event"] == "segment"]
+            behind, shown = 0, {"144p": 0, "audio": 0}
+            for name, number, _ in closed:
+                shown[name] = number
+                behind = max(behind, shown["144p"] - shown["audio"])
+            assert closed.count(("audio", shown["144p"], True)) == 1 and behind <= 3, f"{behind} GOPs behind: {closed}"
+            left_out = [1 for name, _, gap in closed if gap and name == "144p"]  # by a machine that does not keep up
+            assert shown["144p"] == 5 and len(left_out) <= live.count("behind"), closed
+        assert process.wait(60) == 0
+        assert "#EXTINF" in (folder / "short/audio/index.m3u8").read_text(), "a playlist of nothing"
+
+
 def times(manifest):
     """(bandwidth, [(start, duration) in seconds]) of each rendition."""
     out = []
@@ -451,4 +480,4 @@ def times(manifest):
 if shutil.which(chromium) and shutil.which("node"):
     subprocess.run([root / "packaging/web.sh", build, "test"], check=True, timeout=300)
 only = os.environ.get("RR_ONLY")
-run_tests([t for t in [usage, folders, srt, rtmp, files, glass] if not only or t.__name__ in only.split(",")])
+run_tests([t for t in [usage, folders, sound, srt, rtmp, files, glass] if not only or t.__name__ in only.split(",")])

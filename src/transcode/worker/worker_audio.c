@@ -38,6 +38,7 @@ struct sound {
     int64_t rebase;  /* correction after a broken time stamp */
     int64_t silence; /* samples that nothing of the input stands for */
     bool flowing;
+    bool placed; /* packets tell where they lie */
     int out_fd, sizes_fd;
     struct rr_buf sizes;
 };
@@ -330,10 +331,21 @@ static enum rr_err decode(struct sound *sound, const AVPacket *packet, struct rr
     return err;
 }
 
+/* Where the packet lies; some containers do not say. */
+static void tell_place(struct sound *sound)
+{
+    int64_t place = sound->packet->pos;
+    sound->placed = sound->placed || place >= 0;
+    if (sound->live != NULL && (place >= 0 || !sound->placed)) {
+        worker_follow_done(sound->live, place >= 0 ? place : avio_tell(sound->input.io));
+    }
+}
+
 static enum rr_err read_all(struct sound *sound, struct rr_fault *fault)
 {
     enum rr_err err = RR_OK;
     while (err == RR_OK && worker_input_read(&sound->input, sound->packet) >= 0) {
+        tell_place(sound);
         if (sound->packet->stream_index == sound->track->stream) {
             hash_packet(sound, sound->packet);
             err = decode(sound, sound->packet, fault);
@@ -405,7 +417,7 @@ enum rr_err worker_audio(struct worker *worker, struct rr_fault *fault)
     struct sound *sound = rr_alloc(sizeof *sound);
     struct rr_buf message = {0};
     enum rr_err err;
-    bool live = worker->fd_count == 2 && worker_follow_take(worker, 1, true);
+    bool live = worker->fd_count == 2 && worker_follow_take(worker, 1, false);
     if ((!live && worker->fd_count != 3) ||
         !transcode_decode_message(worker_body(worker), audio, ask) ||
         ask->track >= ask->plan.audio_count || ask->plan.audio[ask->track].channels == 0) {

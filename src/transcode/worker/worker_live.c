@@ -52,14 +52,21 @@ bool worker_follow_wait(void)
     return true;
 }
 
-void worker_follow_told(int64_t offset)
+void worker_follow_done(struct worker *worker, int64_t offset)
 {
     struct transcode_read read = {.offset = (uint64_t)offset};
     struct rr_buf message = {0};
-    if (follow.tell != NULL && offset - follow.told >= TELL_BYTES) {
+    if (offset - follow.told >= TELL_BYTES) {
         follow.told = offset;
         transcode_encode_message(&message, TRANSCODE_READ, read, &read);
-        worker_send(follow.tell, &message);
+        worker_send(worker, &message);
+    }
+}
+
+void worker_follow_told(int64_t offset)
+{
+    if (follow.tell != NULL) {
+        worker_follow_done(follow.tell, offset);
     }
 }
 

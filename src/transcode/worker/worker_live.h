@@ -13,6 +13,8 @@ bool worker_follow_on(void);
 bool worker_follow_wait(void);
 /* Reading stands at offset. */
 void worker_follow_told(int64_t offset);
+/* The same where not reading counts but what became of it: all before offset is done with. */
+void worker_follow_done(struct worker *worker, int64_t offset);
 /* How much may be looked at before the first picture: a live viewer waits meanwhile. */
 void worker_follow_limits(AVFormatContext *format);
 
