@@ -120,25 +120,13 @@ static void tick(void *ctx)
     }
 }
 
-static bool read_number(const char *text, uint64_t max, uint64_t *out)
-{
-    uint64_t value = 0;
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p < '0' || *p > '9' || (value = value * 10 + (uint64_t)(*p - '0')) > max) {
-            return false;
-        }
-    }
-    *out = value;
-    return text[0] != '\0';
-}
-
 /* "127.0.0.1:8080", "[::1]:0" into host and port. */
 static bool read_address(char host[static 64], uint16_t *port, const char *text)
 {
     const char *colon = strrchr(text, ':');
     uint64_t value;
     if (colon == NULL || colon == text || (size_t)(colon - text) > 63 ||
-        !read_number(colon + 1, UINT16_MAX, &value)) {
+        !cli_read_number(colon + 1, UINT16_MAX, &value)) {
         return false;
     }
     size_t len = (size_t)(colon - text);
@@ -217,7 +205,9 @@ static enum rr_err run(struct show *show, const struct rr_live_options *options,
         rr_serve_live_end(show->live);
         live_folder_end(&show->folder);
         say_no_manifest(show);
-        print_event(show, json_pack("{s:s}", "event", "end"), "the stream has ended");
+        if (show->folder.count > 0) {
+            print_event(show, json_pack("{s:s}", "event", "end"), "the stream has ended");
+        }
         if (server != NULL && show->folder.count > 0) {
             linger(show, linger_s);
         }
@@ -230,67 +220,131 @@ static enum rr_err run(struct show *show, const struct rr_live_options *options,
     return err;
 }
 
+/* The words after the verb, as given. */
+struct words {
+    const char *in, *ladder, *codec, *preset, *gop_ms, *part_ms, *crf, *audio_kbps;
+    const char *window, *grace, *quiet, *linger;
+    bool follow, catch_up;
+};
+
+struct numbers {
+    uint64_t gop_ms, part_ms, crf, audio_kbps, window, grace_s, quiet_s, linger_s;
+};
+
+static bool read_words(struct words *words, struct show *show, int argc, char **argv)
+{
+    *words = (struct words){.codec = "h264",
+                            .gop_ms = "2000",
+                            .part_ms = "333",
+                            .crf = "0",
+                            .audio_kbps = "128",
+                            .window = "12",
+                            .grace = "30",
+                            .quiet = "5",
+                            .linger = "10"};
+    const struct cli_option table[] = {{"o", &show->folder.path, NULL},
+                                       {"ladder", &words->ladder, NULL},
+                                       {"serve", &show->address, NULL},
+                                       {"codec", &words->codec, NULL},
+                                       {"gop-ms", &words->gop_ms, NULL},
+                                       {"part-ms", &words->part_ms, NULL},
+                                       {"crf", &words->crf, NULL},
+                                       {"preset", &words->preset, NULL},
+                                       {"audio-kbps", &words->audio_kbps, NULL},
+                                       {"window", &words->window, NULL},
+                                       {"grace", &words->grace, NULL},
+                                       {"quiet", &words->quiet, NULL},
+                                       {"linger", &words->linger, NULL},
+                                       {"keep", NULL, &show->folder.keep},
+                                       {"follow", NULL, &words->follow},
+                                       {"catch-up", NULL, &words->catch_up},
+                                       {"json", NULL, &show->json}};
+    size_t count;
+    return cli_options(argc, argv, table, RR_COUNT(table), &words->in, 1, &count) && count == 1 &&
+           show->folder.path != NULL;
+}
+
+static enum rr_err read_numbers(struct numbers *numbers, const struct words *words,
+                                struct rr_fault *fault)
+{
+    const struct {
+        const char *name, *text;
+        uint64_t *to, min, max;
+    } table[] = {{"gop-ms", words->gop_ms, &numbers->gop_ms, 500, 10000},
+                 {"part-ms", words->part_ms, &numbers->part_ms, 200, 1000},
+                 {"crf", words->crf, &numbers->crf, 0, 63},
+                 {"audio-kbps", words->audio_kbps, &numbers->audio_kbps, 16, 512},
+                 {"window", words->window, &numbers->window, 3, 1000},
+                 {"grace", words->grace, &numbers->grace_s, 0, 86400},
+                 {"quiet", words->quiet, &numbers->quiet_s, 0, 86400},
+                 {"linger", words->linger, &numbers->linger_s, 0, 86400}};
+    for (size_t i = 0; i < RR_COUNT(table); i++) {
+        if (!cli_read_number(table[i].text, table[i].max, table[i].to) ||
+            *table[i].to < table[i].min) {
+            return rr_fail(fault, RR_ERR_USAGE, "--%s \"%.32s\": %llu to %llu are possible",
+                           table[i].name, table[i].text, (unsigned long long)table[i].min,
+                           (unsigned long long)table[i].max);
+        }
+    }
+    return RR_OK;
+}
+
+/* Into options and show; pointers stay borrowed. */
+static enum rr_err read_options(struct rr_live_options *options, const struct words *words,
+                                const struct numbers *numbers, struct rr_fault *fault)
+{
+    bool file = strstr(words->in, "://") == NULL;
+    /* 0 is "as usual" to the door, and here none at all. */
+    *options = (struct rr_live_options){
+        .input = words->in,
+        .part_ms = (uint32_t)numbers->part_ms,
+        .grace_ms = numbers->grace_s > 0 ? (uint32_t)numbers->grace_s * 1000 : 1,
+        .quiet_ms = numbers->quiet_s > 0 ? (uint32_t)numbers->quiet_s * 1000 : 1,
+        .catch_up = words->catch_up,
+        .job = {.gop_ms = (uint32_t)numbers->gop_ms,
+                .crf = (uint16_t)numbers->crf,
+                .audio_bps = (uint32_t)numbers->audio_kbps * 1000,
+                .preset = words->preset}};
+    if (words->follow != file) {
+        return rr_fail(fault, RR_ERR_USAGE,
+                       file ? "a file needs --follow, which reads on while it grows; one that is "
+                              "whole is for \"reelrig transcode\""
+                            : "--follow is for files, and %.64s is an address",
+                       words->in);
+    }
+    if (!rr_codec_parse(&options->job.codec, words->codec)) {
+        return rr_fail(fault, RR_ERR_USAGE, "codec \"%.32s\": h264, hevc, av1 and vp9 are known",
+                       words->codec);
+    }
+    return words->ladder != NULL ? rr_ladder_read(&options->job.ladder, words->ladder, fault)
+                                 : RR_OK;
+}
+
 int cli_live(int argc, char **argv)
 {
-    const char *in = NULL, *ladder = NULL, *codec = "h264", *window = "12", *linger_s = "10";
-    const char *gop_ms = "2000", *part_ms = "333", *crf = "0", *audio_kbps = "128";
-    const char *grace = "30", *quiet = "5";
     struct show show = {.folder.proofs = -1};
     struct rr_live_options options = {0};
-    bool follow = false;
-    size_t count;
-    const struct cli_option table[] = {{"o", &show.folder.path, NULL},
-                                       {"ladder", &ladder, NULL},
-                                       {"serve", &show.address, NULL},
-                                       {"codec", &codec, NULL},
-                                       {"gop-ms", &gop_ms, NULL},
-                                       {"part-ms", &part_ms, NULL},
-                                       {"crf", &crf, NULL},
-                                       {"preset", &options.job.preset, NULL},
-                                       {"audio-kbps", &audio_kbps, NULL},
-                                       {"window", &window, NULL},
-                                       {"grace", &grace, NULL},
-                                       {"quiet", &quiet, NULL},
-                                       {"linger", &linger_s, NULL},
-                                       {"keep", NULL, &show.folder.keep},
-                                       {"follow", NULL, &follow},
-                                       {"catch-up", NULL, &options.catch_up},
-                                       {"json", NULL, &show.json}};
-    uint64_t gop, parts, crf_value, audio, segments, grace_s, quiet_s, stay_s;
-    if (!cli_options(argc, argv, table, RR_COUNT(table), &in, 1, &count) || count != 1 ||
-        show.folder.path == NULL || !read_number(gop_ms, 10000, &gop) ||
-        !read_number(part_ms, 1000, &parts) || !read_number(crf, 63, &crf_value) ||
-        !read_number(audio_kbps, 512, &audio) || !read_number(window, 1000, &segments) ||
-        segments < 3 || !read_number(grace, 86400, &grace_s) ||
-        !read_number(quiet, 86400, &quiet_s) || !read_number(linger_s, 86400, &stay_s) ||
-        follow == (strstr(in, "://") != NULL)) {
+    struct rr_fault fault = {0};
+    struct words words;
+    struct numbers numbers;
+    if (!read_words(&words, &show, argc, argv)) {
         return cli_usage(argv[0]);
     }
-    struct rr_fault fault = {0};
-    options.input = in;
-    options.part_ms = (uint32_t)parts;
-    options.grace_ms = (uint32_t)grace_s * 1000;
-    options.quiet_ms = (uint32_t)quiet_s * 1000;
-    options.job.gop_ms = (uint32_t)gop;
-    options.job.crf = (uint16_t)crf_value;
-    options.job.audio_bps = (uint32_t)audio * 1000;
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    enum rr_err err = rr_codec_parse(&options.job.codec, codec)
-                          ? RR_OK
-                          : rr_fail(&fault, RR_ERR_USAGE,
-                                    "codec \"%.32s\": h264, hevc, av1 and vp9 are known", codec);
-    if (err == RR_OK && ladder != NULL) {
-        err = rr_ladder_parse(&options.job.ladder, ladder, &fault);
+    enum rr_err err = read_numbers(&numbers, &words, &fault);
+    err = err != RR_OK ? err : read_options(&options, &words, &numbers, &fault);
+    if (err != RR_OK) {
+        return cli_fail(err, &fault, show.json);
     }
-    const struct rr_serve_live_options shown = {.window = (uint32_t)segments,
+    const struct rr_serve_live_options shown = {.window = (uint32_t)numbers.window,
                                                 .all = show.folder.keep,
                                                 .folder = show.folder.path,
-                                                .gop_ms = (uint32_t)gop};
+                                                .gop_ms = (uint32_t)numbers.gop_ms};
     show.live = show.folder.live = rr_serve_live_new(&shown);
-    show.folder.window = (uint32_t)segments;
-    err = err != RR_OK ? err : run(&show, &options, stay_s, &fault);
+    show.folder.window = (uint32_t)numbers.window;
+    err = run(&show, &options, numbers.linger_s, &fault);
     live_folder_clear(&show.folder);
     rr_serve_live_free(show.live);
     return err == RR_OK ? 0 : cli_fail(err, &fault, show.json);

@@ -19,6 +19,7 @@ struct live_folder_rendition {
 struct live_folder {
     const char *path;
     bool keep;
+    bool made; /* the folder was not there before */
     uint32_t window;
     struct rr_serve_live *live; /* its playlists */
     struct live_folder_rendition renditions[RR_RUNGS_MAX + 1];
@@ -42,5 +43,6 @@ void live_folder_close(struct live_folder *folder, uint32_t rendition,
 /* After the playlists got their end. Of a kept ladder without manifest.mpd, holes and too_many say
  * why. */
 void live_folder_end(struct live_folder *folder);
+/* Leaves nothing behind where no stream began. */
 void live_folder_clear(struct live_folder *folder);
 #endif

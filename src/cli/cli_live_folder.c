@@ -95,6 +95,7 @@ enum rr_err live_folder_open(struct live_folder *folder, struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
     enum rr_err err = want_empty(folder, fault);
+    folder->made = access(folder->path, F_OK) != 0;
     err = err != RR_OK ? err : rr_make_folders(folder->path, fault);
     err = err != RR_OK ? err : rr_path(path, fault, "%s/gops.jsonl", folder->path);
     if (err != RR_OK) {
@@ -299,6 +300,19 @@ void live_folder_end(struct live_folder *folder)
     }
 }
 
+/* Where no stream began, as after a wrong word or with a port that is taken. */
+static void leave_nothing(const struct live_folder *folder)
+{
+    char path[RR_PATH_BYTES];
+    struct rr_fault fault;
+    if (folder->count == 0 && rr_path(path, &fault, "%s/gops.jsonl", folder->path) == RR_OK) {
+        unlink(path);
+        if (folder->made) {
+            rmdir(folder->path);
+        }
+    }
+}
+
 void live_folder_clear(struct live_folder *folder)
 {
     for (uint32_t i = 0; i < RR_COUNT(folder->renditions); i++) {
@@ -307,6 +321,7 @@ void live_folder_clear(struct live_folder *folder)
     }
     rr_buf_clear(&folder->master);
     if (folder->proofs >= 0) {
+        leave_nothing(folder);
         close(folder->proofs);
     }
 }
