@@ -506,9 +506,15 @@ enum rr_err rr_live_run(const struct rr_live_options *options, const struct rr_l
 {
     struct live *live = live_new(options, sink, stop);
     enum rr_err err = transcode_options_fit(&live->options, &options->job, fault);
+    if (err == RR_OK && options->job.ladder.automatic) {
+        err = rr_fail(fault, RR_ERR_USAGE,
+                      "ladder \"auto\" measures the whole video first, and a live one is not there "
+                      "yet; name the rungs, as 720,480,360");
+    }
     if (err == RR_OK &&
         (live->part_ms < 200 || live->part_ms > 1000 || live->part_ms > live->options.gop_ms)) {
-        err = rr_fail(fault, RR_ERR_USAGE, "parts of %u ms: 200 to 1000 are possible",
+        err = rr_fail(fault, RR_ERR_USAGE,
+                      "parts of %u ms: 200 to 1000 are possible, and no more than a GOP",
                       (unsigned)live->part_ms);
     }
     live->reorder = reorder_of(live->options.codec);

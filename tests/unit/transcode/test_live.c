@@ -122,6 +122,18 @@ static enum rr_err run(struct seen *seen, const char *input, struct rr_fault *fa
     return rr_live_run(&options, &sink, &seen->stop, fault);
 }
 
+static void an_automatic_ladder_is_refused(void **state)
+{
+    (void)state;
+    struct rr_fault fault = {0};
+    atomic_bool stop = false;
+    const struct rr_live_sink sink = {0};
+    struct rr_live_options options = {.input = "srt://127.0.0.1:0", .job = kit_options("144", 1)};
+    options.job.ladder = (struct rr_ladder){.automatic = true};
+    assert_int_equal(rr_live_run(&options, &sink, &stop, &fault), RR_ERR_USAGE);
+    assert_non_null(strstr(fault.text, "auto"));
+}
+
 static const char *clip(const char *name)
 {
     char *printed = NULL;
@@ -219,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_live_gop_has_the_bytes_of_a_job_and_of_a_spot_check),
         cmocka_unit_test(a_worker_that_dies_costs_a_gop_and_not_the_stream),
-        cmocka_unit_test(inputs_that_are_none_are_refused)};
+        cmocka_unit_test(inputs_that_are_none_are_refused),
+        cmocka_unit_test(an_automatic_ladder_is_refused)};
     return cmocka_run_group_tests(tests, kit_begin, kit_end);
 }
