@@ -25,16 +25,22 @@ struct show {
     struct live_folder folder;
     struct rr_serve_live *live;
     uint64_t ticked_us;
+    struct rr_fault deaf; /* why standard output takes no more */
 };
 
-static void print_event(const struct show *show, json_t *event, const char *line)
+/* Nobody who reads is a reason to end, but in order: the folder is for others. */
+static void print_event(struct show *show, json_t *event, const char *line)
 {
-    if (show->json) {
-        cli_print_json(event);
-    } else if (line != NULL) {
-        cli_print("%s\n", line);
+    int rc = 0;
+    if (show->deaf.code == RR_OK && show->json) {
+        rc = json_dumpf(event, stdout, JSON_COMPACT) != 0 || putchar('\n') < 0 ? -1 : 0;
+    } else if (show->deaf.code == RR_OK && line != NULL) {
+        rc = printf("%s\n", line) < 0 ? -1 : 0;
     }
-    fflush(stdout);
+    if (show->deaf.code == RR_OK && (fflush(stdout) != 0 || rc != 0)) {
+        (void)rr_fail_errno(&show->deaf, "standard output takes no more, so the stream was ended");
+        atomic_store(&stopped, true);
+    }
     json_decref(event);
 }
 
@@ -96,14 +102,16 @@ static void part(void *ctx, uint32_t rendition, const struct rr_live_part *given
 static void close_segment(void *ctx, uint32_t rendition, const struct rr_live_segment *segment)
 {
     struct show *show = ctx;
-    rr_serve_live_close(show->live, rendition, segment->number, segment->program_ms,
-                        segment->discontinuity, segment->gap, segment->duration_us);
-    live_folder_close(&show->folder, rendition, segment);
+    struct rr_live_segment told = *segment;
+    told.gap = told.gap || !live_folder_put(&show->folder, rendition, segment->number);
+    rr_serve_live_close(show->live, rendition, told.number, told.program_ms, told.discontinuity,
+                        told.gap, told.duration_us);
+    live_folder_close(&show->folder, rendition, &told);
     print_event(show,
                 json_pack("{s:s, s:s, s:I, s:f, s:b}", "event", "segment", "rendition",
                           show->folder.renditions[rendition].info.name, "number",
-                          (json_int_t)segment->number, "duration_s",
-                          (double)segment->duration_us / 1e6, "gap", (int)segment->gap),
+                          (json_int_t)told.number, "duration_s", (double)told.duration_us / 1e6,
+                          "gap", (int)told.gap),
                 NULL);
     if (show->folder.failed) {
         atomic_store(&stopped, true); /* a full disk is told at the end */
@@ -212,9 +220,9 @@ static enum rr_err run(struct show *show, const struct rr_live_options *options,
             linger(show, linger_s);
         }
     }
-    if (err == RR_OK && show->folder.failed) {
-        *fault = show->folder.fault;
-        err = RR_ERR_IO;
+    if (err == RR_OK && (show->folder.failed || show->deaf.code != RR_OK)) {
+        *fault = show->folder.failed ? show->folder.fault : show->deaf;
+        err = fault->code;
     }
     rr_serve_stop(server, 500);
     return err;

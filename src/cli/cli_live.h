@@ -38,6 +38,9 @@ void live_folder_begin(struct live_folder *folder, const struct rr_rendition *re
 void live_folder_init(struct live_folder *folder, uint32_t rendition, const char *codecs,
                       struct rr_slice bytes);
 void live_folder_part(struct live_folder *folder, uint32_t rendition, struct rr_slice bytes);
+/* The open segment as a file. False: it could not be written, and is a gap. */
+bool live_folder_put(struct live_folder *folder, uint32_t rendition, uint64_t number);
+/* After the playlists got the segment. */
 void live_folder_close(struct live_folder *folder, uint32_t rendition,
                        const struct rr_live_segment *segment);
 /* After the playlists got their end. Of a kept ladder without manifest.mpd, holes and too_many say

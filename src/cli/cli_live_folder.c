@@ -22,7 +22,7 @@ static void note(struct live_folder *folder, enum rr_err err, const struct rr_fa
 
 /* Whole or not there; not durable, which would hold the stream up, and a live playlist is old after
  * seconds anyway. */
-static void put_file(struct live_folder *folder, const char *name, struct rr_slice bytes)
+static bool put_file(struct live_folder *folder, const char *name, struct rr_slice bytes)
 {
     char path[RR_PATH_BYTES], fresh[RR_PATH_BYTES];
     struct rr_fault fault = {0};
@@ -32,30 +32,54 @@ static void put_file(struct live_folder *folder, const char *name, struct rr_sli
     if (err == RR_OK && fd < 0) {
         err = rr_fail_errno(&fault, "%.200s cannot be made", fresh);
     }
-    err = err != RR_OK ? err : rr_write_full(fd, bytes.ptr, bytes.len, &fault);
+    if (err == RR_OK && rr_write_full(fd, bytes.ptr, bytes.len, &fault) != RR_OK) {
+        errno = fault.sys_errno;
+        err = rr_fail_errno(&fault, "%.200s cannot be written", path);
+    }
     if (fd >= 0 && close(fd) != 0 && err == RR_OK) {
-        err = rr_fail_errno(&fault, "%.200s cannot be written", fresh);
+        err = rr_fail_errno(&fault, "%.200s cannot be written", path);
     }
     if (err == RR_OK && rename(fresh, path) != 0) {
         err = rr_fail_errno(&fault, "%.200s cannot be put in place", path);
     }
+    if (err != RR_OK && fd >= 0) {
+        unlink(fresh); /* on a full disk its bytes are for the playlists' end */
+    }
     note(folder, err, &fault);
+    return err == RR_OK;
 }
 
-static void put_named(struct live_folder *folder, uint32_t rendition, const char *file,
+static bool put_named(struct live_folder *folder, uint32_t rendition, const char *file,
                       struct rr_slice bytes)
 {
     char name[2 * RR_NAME_MAX + 32];
     snprintf(name, sizeof name, "%s/%s", folder->renditions[rendition].info.name, file);
-    put_file(folder, name, bytes);
+    return put_file(folder, name, bytes);
 }
 
-static void put_playlist(struct live_folder *folder, uint32_t rendition)
+static bool put_playlist(struct live_folder *folder, uint32_t rendition)
 {
     struct rr_buf text = {0};
     rr_serve_live_playlist(folder->live, &text, rendition, false);
-    put_named(folder, rendition, "index.m3u8", rr_buf_slice(&text));
+    bool put = put_named(folder, rendition, "index.m3u8", rr_buf_slice(&text));
     rr_buf_clear(&text);
+    return put;
+}
+
+/* The playlist that is there, where there is no room for another. */
+static void end_playlist(const struct live_folder *folder, uint32_t rendition)
+{
+    static const char end[] = "#EXT-X-ENDLIST\n";
+    char path[RR_PATH_BYTES];
+    struct rr_fault fault;
+    if (rr_path(path, &fault, "%s/%s/index.m3u8", folder->path,
+                folder->renditions[rendition].info.name) == RR_OK) {
+        int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        if (fd >= 0) {
+            (void)!write(fd, end, sizeof end - 1);
+            close(fd);
+        }
+    }
 }
 
 static enum rr_err want_empty(const struct live_folder *folder, struct rr_fault *fault)
@@ -191,8 +215,8 @@ static void put_master(struct live_folder *folder)
 {
     struct rr_buf text = {0};
     if (rr_serve_live_master(folder->live, &text) &&
-        !rr_slice_equal(rr_buf_slice(&text), rr_buf_slice(&folder->master))) {
-        put_file(folder, "master.m3u8", rr_buf_slice(&text));
+        !rr_slice_equal(rr_buf_slice(&text), rr_buf_slice(&folder->master)) &&
+        put_file(folder, "master.m3u8", rr_buf_slice(&text))) {
         rr_buf_clear(&folder->master);
         folder->master = text;
         return;
@@ -200,15 +224,17 @@ static void put_master(struct live_folder *folder)
     rr_buf_clear(&text);
 }
 
+bool live_folder_put(struct live_folder *folder, uint32_t rendition, uint64_t number)
+{
+    char name[64];
+    snprintf(name, sizeof name, "seg_%05" PRIu64 ".m4s", number);
+    return put_named(folder, rendition, name, rr_buf_slice(&folder->renditions[rendition].bytes));
+}
+
 void live_folder_close(struct live_folder *folder, uint32_t rendition,
                        const struct rr_live_segment *segment)
 {
     struct live_folder_rendition *r = &folder->renditions[rendition];
-    char name[64];
-    if (!segment->gap) {
-        snprintf(name, sizeof name, "seg_%05" PRIu64 ".m4s", segment->number);
-        put_named(folder, rendition, name, rr_buf_slice(&r->bytes));
-    }
     if (folder->keep) {
         keep_times(r, segment);
     }
@@ -292,7 +318,9 @@ static void put_dash(struct live_folder *folder)
 void live_folder_end(struct live_folder *folder)
 {
     for (uint32_t i = 0; i < folder->count; i++) {
-        put_playlist(folder, i);
+        if (!put_playlist(folder, i)) {
+            end_playlist(folder, i);
+        }
     }
     put_master(folder);
     if (folder->keep && folder->count > 0 && folder->renditions[0].count > 0) {

@@ -385,7 +385,9 @@ def usage():
                             ([folder, "--follow"], "regular"), (["srt://127.0.0.1:0", "--part-ms", "50"], "200 to 1000"),
                             (["srt://127.0.0.1:0", "--part-ms", "0"], "200 to 1000"), (["srt://127.0.0.1:0", "--crf", "60"], "crf"),
                             (["srt://127.0.0.1:0", "--window", "2"], "--window"), ([junk, "--follow", "--quiet", "-1"], "--quiet"),
-                            (["srt://127.0.0.1:0", "--preset", "nix"], "nix"), ([junk], "--follow"),
+                            (["srt://127.0.0.1:0", "--preset", "nix"], "nix"), (["srt://127.0.0.1:0", "--ladder", "auto"], "auto"),
+                            (["srt://127.0.0.1:0", "--ladder", folder / "no.toml"], "no.toml"),
+                            ([junk], "--follow"),
                             ([junk, "--follow", "--quiet", "1"], "")):
             result = reelrig("live", *given, "-o", folder / "out", timeout=120)
             assert result.returncode in (1, 2), (given, result.returncode, result.stdout, result.stderr)
@@ -439,6 +441,29 @@ def folders():
             assert abs(end - end_there) < 0.05, (line, line_there)
 
 
+def trouble():
+    """a segment that cannot be written, a standard output that takes no more: said, and the folder is ended in order"""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        source = folder / "clip.ts"
+        subprocess.run(["ffmpeg", "-v", "error", "-i", clip(folder, 3), "-c", "copy", source], check=True, timeout=60)
+        (folder / "in-the-way/144p/seg_00001.m4s.new").mkdir(parents=True)
+        written = follow(source, folder / "in-the-way", "--quiet", "1", "--gop-ms", "1000")
+        deaf = follow(source, folder / "deaf", "--quiet", "1", "--gop-ms", "1000", "--json")
+        deaf.stdout.close()
+        for process, word in ((written, "seg_00001.m4s.new cannot be made"), (deaf, "standard output")):
+            assert process.wait(60) == 1
+            errors = process.stderr.read()
+            assert word in errors and errors.startswith("reelrig:"), errors
+        for name in ("in-the-way/144p", "in-the-way/audio", "deaf/144p", "deaf/audio"):
+            if (folder / name / "index.m3u8").exists():  # the deaf one may have ended before anything began
+                text = (folder / name / "index.m3u8").read_text()
+                assert text.endswith("#EXT-X-ENDLIST\n"), text
+        text = (folder / "in-the-way/144p/index.m3u8").read_text()
+        assert "seg_00000.m4s" in text and ("seg_00001.m4s" not in text or "EXT-X-GAP" in text), text
+        assert not [p for p in folder.rglob("*.new") if p.is_file()]
+
+
 def sound():
     """sound that stops, or comes back at another rate: pictures go on, its playlist keeps up and says what is missing"""
     with tempfile.TemporaryDirectory() as folder:
@@ -483,4 +508,4 @@ def times(manifest):
 if shutil.which(chromium) and shutil.which("node"):
     subprocess.run([root / "packaging/web.sh", build, "test"], check=True, timeout=300)
 only = os.environ.get("RR_ONLY")
-run_tests([t for t in [usage, folders, sound, srt, rtmp, files, glass] if not only or t.__name__ in only.split(",")])
+run_tests([t for t in [usage, folders, trouble, sound, srt, rtmp, files, glass] if not only or t.__name__ in only.split(",")])
