@@ -201,6 +201,8 @@ def rtmp():
             except Refused:
                 pass
         assert live.count("came") == 0
+        idle = [socket.create_connection(("127.0.0.1", live.port)) for _ in range(20)]  # more than places
+        live.wait("refused", lambda e: "its place" in e["text"], timeout=10)
         sender = RtmpSender(live.port, "live", "secret", chunk=777)
         live.wait("came")
         try:
@@ -221,7 +223,8 @@ def rtmp():
         master = get(f"{live.base}/master.m3u8")
         assert master[0] == 200
         live.end()
-        silent.close()
+        for stranger in [silent, *idle]:
+            stranger.close()
         whole = reelrig_frames(data, 5000) + reelrig_frames(data, None)
         streams = probe(live.out / "144p/index.m3u8")
         shown = int(streams[0]["nb_read_packets"])

@@ -83,6 +83,26 @@ static void drop(struct ingest *ingest, struct peer *peer, const char *why)
     *peer = (struct peer){.fd = -1};
 }
 
+/* A free place; when there is none, that of whoever has tried longest to become a publisher, so
+ * that idle connections keep nobody out. NULL: all have the key and wait to publish. */
+static struct peer *find_place(struct ingest *ingest, struct peer *peers)
+{
+    struct peer *oldest = NULL;
+    for (unsigned i = 0; i < PEERS_MAX; i++) {
+        if (peers[i].fd < 0) {
+            return &peers[i];
+        }
+        if (!peers[i].publishes && !peers[i].asks &&
+            (oldest == NULL || peers[i].deadline_ms < oldest->deadline_ms)) {
+            oldest = &peers[i];
+        }
+    }
+    if (oldest != NULL) {
+        drop(ingest, oldest, oldest->leaves ? "" : "it did not publish, and others want its place");
+    }
+    return oldest;
+}
+
 static void let_in(struct ingest *ingest, struct peer *peers, int listener)
 {
     struct sockaddr_storage from;
@@ -93,20 +113,20 @@ static void let_in(struct ingest *ingest, struct peer *peers, int listener)
     if (fd < 0) {
         return;
     }
-    for (unsigned i = 0; i < PEERS_MAX; i++) {
-        if (peers[i].fd < 0) {
-            (void)getnameinfo((struct sockaddr *)&from, len, host, sizeof host, service,
-                              sizeof service, NI_NUMERICHOST | NI_NUMERICSERV);
-            (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-            (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-            peers[i].fd = fd;
-            peers[i].rtmp = rtmp_new(ingest->config.name, ingest->config.key);
-            peers[i].deadline_ms = now_ms() + GREET_MS;
-            snprintf(peers[i].who, sizeof peers[i].who, "%s port %s", host, service);
-            return;
-        }
+    (void)getnameinfo((struct sockaddr *)&from, len, host, sizeof host, service, sizeof service,
+                      NI_NUMERICHOST | NI_NUMERICSERV);
+    struct peer *peer = find_place(ingest, peers);
+    if (peer == NULL) {
+        ingest_tell(ingest, INGEST_REFUSED, 0, "%s port %s: too many connections", host, service);
+        close(fd);
+        return;
     }
-    close(fd);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    peer->fd = fd;
+    peer->rtmp = rtmp_new(ingest->config.name, ingest->config.key);
+    peer->deadline_ms = now_ms() + GREET_MS;
+    snprintf(peer->who, sizeof peer->who, "%s port %s", host, service);
 }
 
 /* Whoever comes while the job still finishes what the one before sent waits for it. */
@@ -212,9 +232,6 @@ void ingest_rtmp(struct ingest *ingest)
         }
         (void)poll(ready, 2 + PEERS_MAX, 50);
         ingest_hear(ingest);
-        if (ready[1].revents != 0) {
-            let_in(ingest, peers, listener);
-        }
         for (unsigned i = 0; i < PEERS_MAX; i++) {
             if (ready[2 + i].fd >= 0 && (ready[2 + i].revents & ~POLLOUT) != 0) {
                 take(ingest, &peers[i]);
@@ -223,6 +240,10 @@ void ingest_rtmp(struct ingest *ingest)
                 answer(&peers[i]);
             }
             check(ingest, &peers[i]);
+        }
+        /* Last: a place that changes hands has nothing of this poll. */
+        if (ready[1].revents != 0) {
+            let_in(ingest, peers, listener);
         }
     }
 }
