@@ -120,7 +120,7 @@ enum rr_err live_folder_open(struct live_folder *folder, struct rr_fault *fault)
     char path[RR_PATH_BYTES];
     enum rr_err err = want_empty(folder, fault);
     folder->made = access(folder->path, F_OK) != 0;
-    err = err != RR_OK ? err : rr_make_folders(folder->path, fault);
+    err = err != RR_OK ? err : rr_make_shown_folders(folder->path, fault);
     err = err != RR_OK ? err : rr_path(path, fault, "%s/gops.jsonl", folder->path);
     if (err != RR_OK) {
         return err;
@@ -146,7 +146,7 @@ void live_folder_begin(struct live_folder *folder, const struct rr_rendition *re
     for (uint32_t i = 0; i < count; i++) {
         folder->renditions[i].info = renditions[i];
         enum rr_err err = rr_path(path, &fault, "%s/%s", folder->path, renditions[i].name);
-        err = err != RR_OK ? err : rr_make_folders(path, &fault);
+        err = err != RR_OK ? err : rr_make_shown_folders(path, &fault);
         note(folder, err, &fault);
     }
 }

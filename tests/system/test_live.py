@@ -433,6 +433,9 @@ def folders():
             time.sleep(0.05)
         assert "ENDLIST" not in (live / "144p/index.m3u8").read_text(), "the list tells the first segment's rate until the end"
         assert process.wait(60) == 0
+        old = os.umask(0)
+        os.umask(old)
+        assert all(p.stat().st_mode & 0o777 == 0o777 & ~old for p in (live, live / "144p", live / "audio")), "for its owner alone"
         assert reelrig("transcode", source, "-o", job, "--ladder", "144", "--gop-ms", "1000").returncode == 0
         ours, theirs = [times((at / "manifest.mpd").read_text()) for at in (live, job)]
         assert len(ours) == len(theirs) == 2
