@@ -391,6 +391,7 @@ def usage():
                             (["srt://127.0.0.1:0", "--preset", "nix"], "nix"), (["srt://127.0.0.1:0", "--ladder", "auto"], "auto"),
                             (["srt://127.0.0.1:0", "--ladder", folder / "no.toml"], "no.toml"),
                             ([junk], "--follow"),
+                            ([clip(folder, 1, "behind.mp4"), "--follow"], "index comes behind"),
                             ([junk, "--follow", "--quiet", "1"], "")):
             result = reelrig("live", *given, "-o", folder / "out", timeout=120)
             assert result.returncode in (1, 2), (given, result.returncode, result.stdout, result.stderr)

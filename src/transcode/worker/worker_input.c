@@ -188,7 +188,8 @@ enum rr_err worker_input_open(struct worker_input *input, int fd, struct rr_faul
         return rr_fail(fault, RR_ERR_FORMAT, "the file is empty (0 bytes)");
     }
     input->size = facts.st_size;
-    enum rr_err err = open_format(input, fault);
+    enum rr_err err = worker_follow_fits(fd, fault);
+    err = err != RR_OK ? err : open_format(input, fault);
     if (err == RR_OK) {
         input->video = best(input->format, AVMEDIA_TYPE_VIDEO);
         err = check_limits(input, fault); /* before anything is decoded, and again after */

@@ -70,6 +70,51 @@ void worker_follow_told(int64_t offset)
     }
 }
 
+#define BOXES_MAX 64
+
+/* Waits for the head of a box. False: the input ends before it. */
+static bool read_box(int fd, int64_t offset, uint8_t head[static 8])
+{
+    ssize_t got;
+    do {
+        got = pread(fd, head, 8, offset);
+    } while ((got < 0 && errno == EINTR) || (got >= 0 && got < 8 && worker_follow_wait()));
+    return got == 8;
+}
+
+static bool is_box(const uint8_t head[static 8], const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (memcmp(head + 4, names[i], 4) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum rr_err worker_follow_fits(int fd, struct rr_fault *fault)
+{
+    static const char *const before[] = {"ftyp", "free", "skip", "wide", "pnot", "uuid"};
+    static const char *const pictures[] = {"mdat"};
+    uint8_t head[8];
+    int64_t offset = 0;
+    for (unsigned i = 0; follow.on && i < BOXES_MAX && read_box(fd, offset, head); i++) {
+        uint32_t size = (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 |
+                        (uint32_t)head[3];
+        if (is_box(head, pictures, RR_COUNT(pictures))) {
+            return rr_fail(fault, RR_ERR_UNSUPPORTED,
+                           "an MP4 file whose index comes behind its pictures cannot be followed: "
+                           "MPEG-TS, FLV, Matroska and fragmented MP4 can; a whole file is for "
+                           "\"reelrig transcode\"");
+        }
+        if (size < 8 || !is_box(head, before, RR_COUNT(before))) {
+            break;
+        }
+        offset += size;
+    }
+    return RR_OK;
+}
+
 void worker_follow_limits(AVFormatContext *format)
 {
     if (follow.on) {

@@ -15,6 +15,9 @@ bool worker_follow_wait(void);
 void worker_follow_told(int64_t offset);
 /* The same where not reading counts but what became of it: all before offset is done with. */
 void worker_follow_done(struct worker *worker, int64_t offset);
+/* RR_ERR_UNSUPPORTED for an MP4 or QuickTime file whose pictures come before its index: it can be
+ * read only when it is whole, and never in order. */
+enum rr_err worker_follow_fits(int fd, struct rr_fault *fault);
 /* How much may be looked at before the first picture: a live viewer waits meanwhile. */
 void worker_follow_limits(AVFormatContext *format);
 
