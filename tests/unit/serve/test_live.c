@@ -260,9 +260,61 @@ static void the_window_slides_and_the_list_of_renditions_comes_with_the_first_se
     end();
 }
 
+static unsigned long told_rate(void)
+{
+    struct rr_buf text = {0};
+    assert_true(rr_serve_live_master(live, &text));
+    rr_write_u8(&text, 0);
+    const char *at = strstr((const char *)text.ptr, "BANDWIDTH=");
+    assert_non_null(at);
+    unsigned long rate = strtoul(at + 10, NULL, 10);
+    rr_buf_clear(&text);
+    return rate;
+}
+
+static void a_rate_is_the_largest_segments_and_not_a_last_pictures(void **state)
+{
+    (void)state;
+    begin();
+    put(0, 0, 1);
+    put(1, 0, 1);
+    shut(0, 0);
+    shut(1, 0);
+    unsigned long first = told_rate();
+    put(0, 1, 9);
+    shut(0, 1);
+    unsigned long larger = told_rate();
+    assert_true(larger > first);
+    put(0, 2, 9);
+    rr_serve_live_close(live, 0, 2, 1700000002000, false, false, 40000);
+    assert_int_equal(told_rate(), larger);
+    end();
+}
+
+static void a_playlist_that_ended_with_gaps_is_not_empty(void **state)
+{
+    (void)state;
+    struct rr_buf text = {0};
+    begin();
+    put(1, 0, 1);
+    shut(1, 0);
+    for (uint64_t i = 1; i < 5; i++) {
+        rr_serve_live_close(live, 1, i, 1700000000000 + i * 1000, false, true, 1000000);
+    }
+    rr_serve_live_end(live);
+    rr_serve_live_playlist(live, &text, 1, false);
+    rr_write_u8(&text, 0);
+    assert_non_null(strstr((const char *)text.ptr, "#EXT-X-GAP"));
+    assert_non_null(strstr((const char *)text.ptr, "#EXT-X-ENDLIST"));
+    rr_buf_clear(&text);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rate_is_the_largest_segments_and_not_a_last_pictures),
+        cmocka_unit_test(a_playlist_that_ended_with_gaps_is_not_empty),
         cmocka_unit_test(a_playlist_is_held_until_the_part_is_in_it),
         cmocka_unit_test(hinted_parts_wait_and_others_do_not),
         cmocka_unit_test(many_wait_on_one_thread_and_all_are_answered),
