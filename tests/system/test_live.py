@@ -25,6 +25,8 @@ chromium = os.environ.get("RR_CHROMIUM", "/usr/bin/chromium")
 here = pathlib.Path(__file__).resolve().parent
 PASS = "correct horse battery"
 LADDER = "144,72"
+umask = os.umask(0o22)
+os.umask(umask)
 
 
 class Live:
@@ -294,23 +296,28 @@ def payload(path):
     return out
 
 
-def files():
-    """files that grow: MPEG-TS, FLV, Matroska, fragmented MP4; GOPs equal to those of the whole file"""
+def together(calls):
+    """Runs (name, function, arguments...) side by side."""
     failed = []
 
-    def one(*arguments):
+    def one(name, call, *arguments):
         try:
-            growing(*arguments)
+            call(*arguments)
         except Exception as error:  # told below
-            failed.append(f"{arguments[0]}: {type(error).__name__}: {error}")
+            failed.append(f"{name}: {type(error).__name__}: {error}")
 
-    threads = [threading.Thread(target=one, args=a) for a in (
-        ("ts",), ("flv",), ("mkv",), ("mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof"))]
+    threads = [threading.Thread(target=one, args=c) for c in calls]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert not failed, failed
+
+
+def files():
+    """files that grow: MPEG-TS, FLV, Matroska, fragmented MP4; GOPs equal to those of the whole file"""
+    together((a[0], growing, *a) for a in (
+        ("ts",), ("flv",), ("mkv",), ("mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof")))
 
 
 measured = {}
@@ -434,9 +441,7 @@ def folders():
             time.sleep(0.05)
         assert "ENDLIST" not in (live / "144p/index.m3u8").read_text(), "the list tells the first segment's rate until the end"
         assert process.wait(60) == 0
-        old = os.umask(0)
-        os.umask(old)
-        assert all(p.stat().st_mode & 0o777 == 0o777 & ~old for p in (live, live / "144p", live / "audio")), "for its owner alone"
+        assert all(p.stat().st_mode & 0o777 == 0o777 & ~umask for p in (live, live / "144p", live / "audio")), "for its owner alone"
         assert reelrig("transcode", source, "-o", job, "--ladder", "144", "--gop-ms", "1000").returncode == 0
         ours, theirs = [times((at / "manifest.mpd").read_text()) for at in (live, job)]
         assert len(ours) == len(theirs) == 2
@@ -484,7 +489,7 @@ def sound():
         with Live("rtmp://127.0.0.1:0/live/key", "--grace", "1", "--gop-ms", "500", serve=False, ladder="144") as live:
             RtmpSender(live.port).publish(data[0], until=1000).end()
             live.wait("went")
-            RtmpSender(live.port).publish(data[1]).end()
+            RtmpSender(live.port).publish(data[1], until=1500).end()
             assert live.wait("went", skip=1)["text"] == "it ended the stream"
             live.end()
             assert [e for e in live.events if e["event"] == "fault" and "44100" in e["text"]], live.events
@@ -495,9 +500,14 @@ def sound():
                 behind = max(behind, shown["144p"] - shown["audio"])
             assert closed.count(("audio", shown["144p"], True)) == 1 and behind <= 3, f"{behind} GOPs behind: {closed}"
             left_out = [1 for name, _, gap in closed if gap and name == "144p"]  # by a machine that does not keep up
-            assert shown["144p"] == 5 and len(left_out) <= live.count("behind"), closed
+            assert shown["144p"] == 4 and len(left_out) <= live.count("behind"), closed
         assert process.wait(60) == 0
         assert "#EXTINF" in (folder / "short/audio/index.m3u8").read_text(), "a playlist of nothing"
+
+
+def corners():
+    """kept folders, writes that fail, sound that stops: what is told is true, and the rest goes on"""
+    together((call.__name__, call) for call in (folders, trouble, sound))
 
 
 def times(manifest):
@@ -515,4 +525,4 @@ def times(manifest):
 if shutil.which(chromium) and shutil.which("node"):
     subprocess.run([root / "packaging/web.sh", build, "test"], check=True, timeout=300)
 only = os.environ.get("RR_ONLY")
-run_tests([t for t in [usage, folders, trouble, sound, srt, rtmp, files, glass] if not only or t.__name__ in only.split(",")])
+run_tests([t for t in [usage, corners, srt, rtmp, files, glass] if not only or t.__name__ in only.split(",")])
