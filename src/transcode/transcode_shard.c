@@ -340,6 +340,47 @@ void rr_transcode_shown(const struct rr_transcode_job *job, struct rr_transcode_
     out->eta_s = part > 0.01 ? seconds * (1 - part) / part : 0;
 }
 
+/* ---- what nobody has made ---- */
+
+/* Our own bytes are checked like those of others, but not made a second time. */
+static enum rr_err make_here(struct rr_transcode_job *job, uint32_t index, struct rr_fault *fault)
+{
+    char path[RR_PATH_BYTES], folder[RR_PATH_BYTES];
+    const struct rr_transcode_shard *shard = &job->shards[index];
+    const char *own = job->job.options.job_folder;
+    enum rr_err err = rr_path(path, fault, "%s/here", own);
+    err = err != RR_OK ? err : rr_path(folder, fault, "%s/here.d", own);
+    err = err != RR_OK
+              ? err
+              : transcode_part_make(path, folder, &job->job, shard->cell_first, shard->cell_end,
+                                    shard->packet_first, shard->sound, fault);
+    return err != RR_OK ? err : rr_transcode_take(job, index, path, false, fault);
+}
+
+/* One that turns out to lie behind damage is wanted a second time, from the first packet on. */
+static enum rr_err make_missing(struct rr_transcode_job *job, rr_transcode_progress_fn *progress,
+                                void *ctx, struct rr_fault *fault)
+{
+    struct rr_transcode_progress shown;
+    enum rr_err err = RR_OK;
+    for (uint32_t i = 0; i < job->shard_count && err == RR_OK;) {
+        if (job->shards[i].done) {
+            i++;
+            continue;
+        }
+        if (job->job.cancel != NULL && atomic_load(job->job.cancel)) {
+            return rr_fail(fault, RR_ERR_CANCELLED, "the job was cancelled");
+        }
+        err = make_here(job, i, fault);
+        i = 0; /* earlier ones may be open again */
+        if (progress != NULL) {
+            rr_transcode_shown(job, &shown);
+            progress(ctx, &shown);
+        }
+    }
+    return err;
+}
+
 /* ---- putting together ---- */
 
 /* Where one part ends the next begins, whatever rig made them; a part may be empty. */
@@ -456,12 +497,8 @@ enum rr_err rr_transcode_finish(struct rr_transcode_job *job, struct rr_transcod
 {
     struct rr_fault own = {0};
     fault = fault != NULL ? fault : &own;
-    enum rr_err err = check_borders(job, fault);
-    bool whole = true;
-    for (uint32_t i = 0; i < job->shard_count; i++) {
-        whole &= job->shards[i].done;
-    }
-    RR_CHECK(err != RR_OK || whole);
+    enum rr_err err = make_missing(job, progress, ctx, fault);
+    err = err != RR_OK ? err : check_borders(job, fault);
     err = err != RR_OK ? err : import_all(job, fault);
     job->job.progress = progress;
     job->job.progress_ctx = ctx;

@@ -195,6 +195,49 @@ static void a_job_begun_in_one_piece_goes_on_in_shards(void **state)
     close(fd);
 }
 
+static void count_progress(void *ctx, const struct rr_transcode_progress *progress)
+{
+    double *last = ctx;
+    assert_true(progress->percent >= *last);
+    *last = progress->percent;
+}
+
+/* "3 of 3 parts are made here", and then: transcode_shard.c: RR_CHECK(err != RR_OK || whole). */
+static void what_no_rig_has_made_is_made_here(void **state)
+{
+    (void)state;
+    char clip[RR_PATH_BYTES];
+    snprintf(clip, sizeof clip, "%s", clip_or_skip("bbb_480p_vfr_10s.mp4"));
+    size_t count = 0;
+    double last = 0;
+    atomic_bool cancel = false;
+    struct rr_hash32 expected = whole(clip);
+    int fd = open(clip, O_RDONLY | O_CLOEXEC);
+    struct rr_transcode_job *job = NULL;
+    struct rr_transcode_options options = small(kit_path("alone"));
+    struct rr_transcode_result result = {0};
+    struct rr_fault fault = {0};
+    assert_int_equal(rr_remove_tree(kit_path("alone"), NULL), RR_OK);
+    assert_int_equal(rr_transcode_open(&job, fd, &options, &cancel, &fault), RR_OK);
+    atomic_store(&cancel, true);
+    assert_int_equal(rr_transcode_finish(job, &result, NULL, NULL, &fault), RR_ERR_CANCELLED);
+    atomic_store(&cancel, false);
+    (void)rr_transcode_shards(job, &count);
+    assert_int_equal(make_all(job, fd, 2), 2);
+    if (rr_transcode_finish(job, &result, count_progress, &last, &fault) != RR_OK) {
+        fail_msg("%s", fault.text);
+    }
+    for (size_t i = 0; i < count; i++) {
+        assert_true(rr_transcode_shards(job, &count)[i].done);
+    }
+    struct rr_hash32 found = kit_digest(&result);
+    assert_memory_equal(&found, &expected, sizeof found);
+    assert_true(last > 50);
+    rr_transcode_result_clear(&result);
+    rr_transcode_close(job);
+    close(fd);
+}
+
 /* Every byte of a part decides something that is checked, but for damage that a rig only says. */
 static void a_part_with_a_changed_byte_is_refused(void **state)
 {
@@ -287,7 +330,7 @@ static void a_hostile_plan_is_refused(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[RR_COUNT(clips) * 2 + 5];
+    struct CMUnitTest tests[RR_COUNT(clips) * 2 + 6];
     size_t count = 0;
     size_t most = getenv("RR_FULL") != NULL    ? RR_COUNT(clips)
                   : getenv("RR_SHORT") != NULL ? 2
@@ -306,6 +349,7 @@ int main(void)
     }
     tests[count++] =
         (struct CMUnitTest)cmocka_unit_test(a_job_begun_in_one_piece_goes_on_in_shards);
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(what_no_rig_has_made_is_made_here);
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(a_part_with_a_changed_byte_is_refused);
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(a_spot_check_finds_what_no_digest_can);
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(a_hostile_plan_is_refused);
