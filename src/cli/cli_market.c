@@ -53,6 +53,19 @@ static enum rr_err digest_source(struct rr_hash32 *out, int fd, uint64_t bytes,
     return err;
 }
 
+/* Two jobs on one rig would be paid by two pools. */
+static bool is_named(const struct cli_market *market, const char *url)
+{
+    size_t len = cli_viewer_base_bytes(url);
+    for (size_t i = 0; i < market->rig_count; i++) {
+        const char *other = market->rigs[i].url;
+        if (cli_viewer_base_bytes(other) == len && strncmp(other, url, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum rr_err open_rigs(struct cli_market *market, struct rr_fault *fault)
 {
     char url[512];
@@ -64,12 +77,15 @@ static enum rr_err open_rigs(struct cli_market *market, struct rr_fault *fault)
         }
         memcpy(url, at, len);
         url[len] = '\0';
+        at += len + (at[len] == ',' ? 1 : 0);
+        if (is_named(market, url)) {
+            continue;
+        }
         struct rr_fault why = {0};
         struct market_rig *rig = &market->rigs[market->rig_count++];
         if (market_rig_open(rig, market->wallet, url, &why) != RR_OK) {
             put_out(rig, &why);
         }
-        at += len + (at[len] == ',' ? 1 : 0);
     }
     return RR_OK;
 }

@@ -48,6 +48,13 @@ enum rr_err market_rig_open(struct market_rig *rig, const char *wallet, const ch
         err = rr_work_offer_decode(&rig->offer, rr_buf_slice(&response.body), fault);
     }
     cli_response_clear(&response);
+    rig->viewer.timeout_s = 0;
+    if (err == RR_ERR_NOTFOUND) {
+        return rr_fail(fault, RR_ERR_NOTFOUND,
+                       "%s makes no offers: it takes no work for hire ([offers] of its "
+                       "configuration is off)",
+                       rig->viewer.base);
+    }
     if (err != RR_OK) {
         return err;
     }

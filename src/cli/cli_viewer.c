@@ -7,9 +7,10 @@
 #include <string.h>
 #include <time.h>
 
-#define POLL_MS        200
-#define RELEASE_WAIT_S (14u * 24 * 3600)
-#define FEE_TX_BYTES   512 /* above any transaction a viewer makes */
+#define POLL_MS         200
+#define RELEASE_WAIT_S  (14u * 24 * 3600)
+#define FEE_TX_BYTES    512 /* above any transaction a viewer makes */
+#define OFFER_TIMEOUT_S 10  /* what a rig that is alive needs by far not */
 
 static void pause_ms(unsigned ms)
 {
@@ -42,7 +43,7 @@ enum rr_err cli_viewer_get(struct cli_viewer *viewer, struct cli_response *out, 
     int n = vsnprintf(url + base, sizeof url - (size_t)base, format, args);
     va_end(args);
     RR_CHECK(n > 0 && (size_t)(base + n) < sizeof url);
-    struct cli_request request = {.url = url};
+    struct cli_request request = {.url = url, .timeout_s = viewer->timeout_s};
     enum rr_err err = cli_http_send(viewer->http, out, &request, fault);
     return err != RR_OK ? err : cli_response_check(out, what, fault);
 }
@@ -54,22 +55,30 @@ enum rr_err cli_viewer_post(struct cli_viewer *viewer, struct cli_response *out,
     static const char *const headers[] = {"Content-Type: application/octet-stream", NULL};
     int n = snprintf(url, sizeof url, "%s%s", viewer->base, path);
     RR_CHECK(n > 0 && (size_t)n < sizeof url);
-    struct cli_request request = {.url = url, .headers = headers, .body = body};
+    struct cli_request request = {
+        .url = url, .headers = headers, .body = body, .timeout_s = viewer->timeout_s};
     enum rr_err err = cli_http_send(viewer->http, out, &request, fault);
     return err != RR_OK ? err : cli_response_check(out, what, fault);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static enum rr_err set_base(struct cli_viewer *viewer, const char *url, struct rr_fault *fault)
+size_t cli_viewer_base_bytes(const char *url)
 {
     const char *host = strstr(url, "://");
-    if (host == NULL || (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)) {
+    host = host != NULL ? host + 3 : url;
+    return (size_t)(host - url) + strcspn(host, "/?#");
+}
+
+static enum rr_err set_base(struct cli_viewer *viewer, const char *url, bool rig,
+                            struct rr_fault *fault)
+{
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
         return rr_fail(fault, RR_ERR_USAGE,
-                       "'%s' is not an address; http://HOST:PORT/v1/resources/ID was expected",
-                       url);
+                       "'%s' is not an address; http://HOST:PORT%s was expected", url,
+                       rig ? " of a rig" : "/v1/resources/ID");
     }
-    size_t len = (size_t)(host + 3 - url) + strcspn(host + 3, "/?#");
+    size_t len = cli_viewer_base_bytes(url);
     if (len >= sizeof viewer->base) {
         return rr_fail(fault, RR_ERR_LIMIT, "the address is too long");
     }
@@ -155,8 +164,8 @@ static enum rr_err open_viewer(struct cli_viewer *out, const char *folder, const
                                bool rig, struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
-    *out = (struct cli_viewer){.http = cli_http_new()};
-    enum rr_err err = set_base(out, url, fault);
+    *out = (struct cli_viewer){.http = cli_http_new(), .timeout_s = rig ? OFFER_TIMEOUT_S : 0};
+    enum rr_err err = set_base(out, url, rig, fault);
     if (err != RR_OK || (err = cli_viewer_folder(out->folder, folder, fault)) != RR_OK ||
         (err = cli_viewer_path(out, path, fault, "viewer.key")) != RR_OK ||
         (err = rr_seckey_load(&out->key, path, fault)) != RR_OK ||

@@ -11,6 +11,7 @@
 struct cli_viewer {
     struct cli_http *http;
     char base[512]; /* "http://host:port" */
+    long timeout_s; /* of a request; 0: the usual */
     char folder[RR_PATH_BYTES];
     struct rr_seckey *key;
     struct rr_pubkey public_key;
@@ -21,6 +22,8 @@ struct cli_viewer {
     struct rr_header trusted; /* last header whose chain from genesis was checked */
     uint64_t anchor_ms; /* time of block 1, the anchor of the difficulty; 0 before it is known */
 };
+/* Bytes of `url` up to the end of its host and port: two addresses with the same are one rig. */
+size_t cli_viewer_base_bytes(const char *url);
 /* The wallet's folder, made when absent: folder, or where it is NULL $REELRIG_WALLET, else
  * ~/.reelrig. */
 enum rr_err cli_viewer_folder(char out[static RR_PATH_BYTES], const char *folder,
@@ -31,7 +34,8 @@ enum rr_err cli_viewer_folder(char out[static RR_PATH_BYTES], const char *folder
 enum rr_err cli_viewer_open(struct cli_viewer *out, const char *folder, const char *url,
                             struct rr_fault *fault) RR_MUST_USE;
 /* As cli_viewer_open, for one of several rigs that may not share a chain: the key and the network
- * are those of `folder`, what is trusted of the rig's chain is kept below it for each address. */
+ * are those of `folder`, what is trusted of the rig's chain is kept below it for each address.
+ * timeout_s is short until the caller sets it: a silent rig must not keep the others waiting. */
 enum rr_err cli_viewer_open_rig(struct cli_viewer *out, const char *folder, const char *url,
                                 struct rr_fault *fault) RR_MUST_USE;
 void cli_viewer_close(struct cli_viewer *viewer);
