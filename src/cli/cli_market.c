@@ -2,6 +2,7 @@
 /* Which rig makes what: the cheapest first, another when it fails, and no coin before a check. */
 #include "cli/cli_market.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,23 @@ static void choose(struct flow *flow)
                               0);
 }
 
+/* With --json standard output holds the report and nothing else. */
+static void say(const struct cli_market *market, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void say(const struct cli_market *market, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (market->json) {
+        fprintf(stderr, "%s\n", line);
+    } else {
+        cli_print("%s\n", line);
+    }
+}
+
 static void explain(const struct flow *flow)
 {
     const struct cli_market *market = flow->market;
@@ -167,7 +185,7 @@ static void explain(const struct flow *flow)
         const struct market_rig *rig = &market->rigs[i];
         char total[RR_COIN_TEXT_BYTES];
         if (rig->state == MARKET_OUT) {
-            cli_print("%s: out: %s\n", rig->url, rig->why);
+            say(market, "%s: out: %s", rig->url, rig->why);
             continue;
         }
         size_t place = 0;
@@ -175,15 +193,15 @@ static void explain(const struct flow *flow)
             place++;
         }
         rr_coin_text(total, rr_work_quote_total(&rig->quote));
-        cli_print("%s: %s coins at most, %u units a GOP, about %.0f s: %s\n", rig->url, total,
-                  (unsigned)rig->quote.gop_units, (double)rig->quote.work_ms / 1e3,
-                  place == flow->pictures.count   ? "takes no pictures of it"
-                  : place < flow->pictures.active ? "chosen, as the cheapest in time"
-                                                  : "spare, for when one before it fails");
+        say(market, "%s: %s coins at most, %u units a GOP, about %.0f s: %s", rig->url, total,
+            (unsigned)rig->quote.gop_units, (double)rig->quote.work_ms / 1e3,
+            place == flow->pictures.count   ? "takes no pictures of it"
+            : place < flow->pictures.active ? "chosen, as the cheapest in time"
+                                            : "spare, for when one before it fails");
     }
     if (flow->pictures.late) {
-        cli_print("all of them together are expected to miss the deadline of %.0f s\n",
-                  (double)market->deadline_ms / 1e3);
+        say(market, "all of them together are expected to miss the deadline of %.0f s",
+            (double)market->deadline_ms / 1e3);
     }
 }
 
@@ -499,16 +517,16 @@ json_t *cli_market_report(const struct cli_market *market)
         rr_hex(key, rig->offer.rig.bytes, 32);
         rr_hex(pool, rig->pool_id.bytes, 32);
         json_array_append_new(
-            rigs,
-            json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:i, s:i, s:i, s:I, s:s}", "url",
-                      rig->url, "rig", key, "why", rig->why, "cheated", (int)rig->cheated, "state",
-                      rig->state == MARKET_OUT       ? "out"
-                      : rig->state == MARKET_WORKING ? "worked"
-                                                     : "spare",
-                      "price", price, "pool", rig->purse != NULL ? pool : "", "shards",
-                      (int)rig->shards, "gops", (int)rig->gops, "gop_units",
-                      (int)rig->quote.gop_units, "paid_units", (json_int_t)rig->paid_units, "paid",
-                      paid));
+            rigs, json_pack("{s:o, s:s, s:o, s:b, s:s, s:s, s:s, s:i, s:i, s:i, s:I, s:s}", "url",
+                            cli_json_text(rig->url), "rig", key, "why", cli_json_text(rig->why),
+                            "cheated", (int)rig->cheated, "state",
+                            rig->state == MARKET_OUT       ? "out"
+                            : rig->state == MARKET_WORKING ? "worked"
+                                                           : "spare",
+                            "price", price, "pool", rig->purse != NULL ? pool : "", "shards",
+                            (int)rig->shards, "gops", (int)rig->gops, "gop_units",
+                            (int)rig->quote.gop_units, "paid_units", (json_int_t)rig->paid_units,
+                            "paid", paid));
     }
     return json_pack("{s:o, s:i, s:i}", "rigs", rigs, "shards", (int)market->shards, "made_here",
                      (int)market->shards_local);

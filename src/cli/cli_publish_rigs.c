@@ -70,8 +70,8 @@ int cli_offers(int argc, char **argv)
         if (one != RR_OK) {
             err = one;
             if (json) {
-                json_array_append_new(list,
-                                      json_pack("{s:s, s:s}", "url", urls[i], "error", fault.text));
+                json_array_append_new(list, json_pack("{s:o, s:o}", "url", cli_json_text(urls[i]),
+                                                      "error", cli_json_text(fault.text)));
             } else {
                 fprintf(stderr, "reelrig: %s: %s\n", urls[i], fault.text);
             }
@@ -260,6 +260,7 @@ int cli_publish_by_rigs(const char *file, const struct cli_publish_rigs *hired)
     market->urls = hired->urls;
     market->wallet = hired->wallet;
     market->explain = hired->explain;
+    market->json = hired->json;
     market->no_local = hired->no_local;
     struct sigaction action = {.sa_handler = cancel};
     sigaction(SIGINT, &action, NULL);
