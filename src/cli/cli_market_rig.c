@@ -305,6 +305,7 @@ enum rr_err market_rig_pay(struct market_rig *rig, uint32_t units, const atomic_
         now = now < left ? now : left;
         rig->payment.has_preimage = true;
         err = rr_purse_pay(rig->purse, now, &rig->payment.depth, &rig->payment.preimage, fault);
+        rig->paid_units += err == RR_OK ? now : 0; /* it leaves: paid, whatever is answered */
         while (err == RR_OK &&
                (err = post(rig, "the payment", "pay", true, rr_slice_of(NULL, 0), fault)) ==
                    RR_ERR_FUNDS &&
@@ -314,7 +315,6 @@ enum rr_err market_rig_pay(struct market_rig *rig, uint32_t units, const atomic_
             err = RR_OK;
         }
         if (err == RR_OK) {
-            rig->paid_units += now;
             units -= now;
         }
     }
