@@ -24,6 +24,7 @@ struct flow {
     rr_transcode_progress_fn *progress;
     void *progress_ctx;
     size_t *owner; /* of each shard: a rig, or NOBODY */
+    bool *here;    /* of each shard: it is left to be made here */
     size_t shard_count;
     struct rr_transcode_choice pictures, sound;
 };
@@ -260,6 +261,7 @@ static enum rr_err take(struct flow *flow, size_t index, size_t shard, struct rr
         return err;
     }
     flow->owner[shard] = NOBODY;
+    flow->here[shard] = false;
     if (now->done && now->take_size != commit.gops) {
         rig->cheated = true;
         return rr_fail(fault, RR_ERR_TRUST, "%s signed for %u GOPs, there are %u", rig->url,
@@ -392,45 +394,75 @@ static void show(const struct flow *flow)
     }
 }
 
-/* Until all is there, or nobody is left. RR_OK both. */
+/* A rig that is still in takes something that is not made. */
+static bool is_wanted(struct flow *flow)
+{
+    for (size_t i = 0; i < flow->market->rig_count; i++) {
+        unsigned parts = flow->market->rigs[i].state == MARKET_OUT ? 0 : part_of(flow, i);
+        if (parts != 0 && find_shard(flow, (parts & 1) != 0, (parts & 2) != 0) != NOBODY) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum rr_err turn_all(struct flow *flow, struct rr_fault *fault)
+{
+    for (size_t i = 0; i < flow->market->rig_count; i++) {
+        struct rr_fault why = {0};
+        unsigned parts = flow->market->rigs[i].state == MARKET_OUT ? 0 : part_of(flow, i);
+        enum rr_err err =
+            parts != 0 ? turn(flow, i, (parts & 1) != 0, (parts & 2) != 0, &why) : RR_OK;
+        if (err == RR_ERR_CANCELLED) {
+            *fault = why;
+            return err;
+        }
+        if (err != RR_OK) {
+            drop(flow, i, &why);
+        }
+    }
+    return RR_OK;
+}
+
+/* Until all is there, or nobody is left who takes what is not. RR_OK both. Each round in which
+ * nothing is under way has put a rig out, or there is no next one. */
 static enum rr_err run(struct flow *flow, struct rr_fault *fault)
 {
-    bool somebody = true;
-    while (somebody && find_shard(flow, true, true) != NOBODY) {
-        somebody = false;
-        for (;;) {
-            bool busy = false;
-            for (size_t i = 0; i < flow->market->rig_count; i++) {
-                struct rr_fault why = {0};
-                unsigned parts = flow->market->rigs[i].state == MARKET_OUT ? 0 : part_of(flow, i);
-                if (parts == 0) {
-                    continue;
-                }
-                enum rr_err err = turn(flow, i, (parts & 1) != 0, (parts & 2) != 0, &why);
-                if (err == RR_ERR_CANCELLED) {
-                    *fault = why;
-                    return err;
-                }
-                if (err != RR_OK) {
-                    drop(flow, i, &why);
-                }
-                somebody = true;
-            }
-            for (size_t i = 0; i < flow->shard_count; i++) {
-                busy |= flow->owner[i] != NOBODY;
-            }
-            show(flow);
-            if (flow->cancel != NULL && atomic_load(flow->cancel)) {
-                return rr_fail(fault, RR_ERR_CANCELLED,
-                               "cancelled; the same command goes on where it was");
-            }
-            if (!busy) {
-                break;
-            }
+    for (bool busy = false; busy || is_wanted(flow);) {
+        enum rr_err err = turn_all(flow, fault);
+        if (err != RR_OK) {
+            return err;
+        }
+        busy = false;
+        for (size_t i = 0; i < flow->shard_count; i++) {
+            busy |= flow->owner[i] != NOBODY;
+        }
+        show(flow);
+        if (flow->cancel != NULL && atomic_load(flow->cancel)) {
+            return rr_fail(fault, RR_ERR_CANCELLED,
+                           "cancelled; the same command goes on where it was");
+        }
+        if (busy) {
             nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
         }
     }
     return RR_OK;
+}
+
+/* What no rig has made; market->shards_local counts it over all rounds. */
+static uint32_t count_missing(struct flow *flow)
+{
+    size_t count;
+    uint32_t missing = 0;
+    const struct rr_transcode_shard *shards = rr_transcode_shards(flow->job, &count);
+    flow->market->shards = (uint32_t)count;
+    flow->market->shards_local = 0;
+    for (size_t i = 0; i < count; i++) {
+        missing += shards[i].done ? 0 : 1;
+        flow->here[i] |= !shards[i].done;
+        flow->market->shards_local += flow->here[i] ? 1 : 0;
+    }
+    return missing;
 }
 
 static enum rr_err finish(struct flow *flow, struct rr_transcode_result *out,
@@ -438,30 +470,35 @@ static enum rr_err finish(struct flow *flow, struct rr_transcode_result *out,
 {
     enum rr_err err = RR_ERR_TRUST;
     for (unsigned round = 0; round < 3 && err == RR_ERR_TRUST; round++) {
-        size_t count;
-        uint32_t missing = 0;
-        const struct rr_transcode_shard *shards = rr_transcode_shards(flow->job, &count);
         if ((err = run(flow, fault)) != RR_OK) {
             return err;
         }
-        for (size_t i = 0; i < count; i++) {
-            missing += shards[i].done ? 0 : 1;
-        }
-        flow->market->shards = (uint32_t)count;
-        flow->market->shards_local = missing;
+        uint32_t missing = count_missing(flow);
         if (missing > 0 && flow->market->no_local) {
             return rr_fail(fault, RR_ERR_UNREACHABLE,
-                           "%u of %zu parts are made by no rig; without --no-local they are made "
+                           "%u of %u parts are made by no rig; without --no-local they are made "
                            "here",
-                           missing, count);
+                           missing, flow->market->shards);
         }
         if (missing > 0) {
             cli_progress("%s", "");
-            fprintf(stderr, "reelrig: %u of %zu parts are made here\n", missing, count);
+            fprintf(stderr, "reelrig: %u of %u parts are made here\n", missing,
+                    flow->market->shards);
         }
         err = rr_transcode_finish(flow->job, out, flow->progress, flow->progress_ctx, fault);
     }
     return err;
+}
+
+/* The first rig that is out, or what those that are in do not take. */
+static const char *why_nobody(const struct cli_market *market)
+{
+    for (size_t i = 0; i < market->rig_count; i++) {
+        if (market->rigs[i].state == MARKET_OUT) {
+            return market->rigs[i].why;
+        }
+    }
+    return "none of them takes the pictures, or none the sound";
 }
 
 enum rr_err cli_market_make(void *ctx, struct rr_transcode_result *out, int source_fd,
@@ -484,6 +521,7 @@ enum rr_err cli_market_make(void *ctx, struct rr_transcode_result *out, int sour
     }
     rr_transcode_shards(flow.job, &flow.shard_count);
     flow.owner = rr_alloc_array(flow.shard_count + 1, sizeof *flow.owner);
+    flow.here = rr_alloc_array(flow.shard_count + 1, sizeof *flow.here);
     for (size_t i = 0; i < flow.shard_count; i++) {
         flow.owner[i] = NOBODY;
     }
@@ -492,14 +530,16 @@ enum rr_err cli_market_make(void *ctx, struct rr_transcode_result *out, int sour
     if (market->explain) {
         explain(&flow);
     }
-    if (flow.pictures.count == 0 && market->no_local) {
-        err = rr_fail(fault, RR_ERR_UNREACHABLE, "no rig takes the work: %s",
-                      market->rig_count > 0 ? market->rigs[0].why : "none was named");
+    bool nobody = (flow.pictures.count == 0 && find_shard(&flow, true, false) != NOBODY) ||
+                  (flow.sound.count == 0 && find_shard(&flow, false, true) != NOBODY);
+    if (nobody && market->no_local) {
+        err = rr_fail(fault, RR_ERR_UNREACHABLE, "no rig takes the work: %s", why_nobody(market));
     } else {
         err = finish(&flow, out, fault);
     }
     rr_transcode_close(flow.job);
     rr_free(flow.owner);
+    rr_free(flow.here);
     return err;
 }
 

@@ -48,7 +48,7 @@ def make_clip(path, seconds=4, size="320x180", rate=24, audio=True, sound_hz=480
 
 def reelrig(*arguments, timeout=300, check=False):
     """Runs the program; result has returncode, stdout, stderr."""
-    result = subprocess.run([bin_folder / "reelrig", *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+    result = subprocess.run([bin_folder / "reelrig", *(a if isinstance(a, bytes) else str(a) for a in arguments)], capture_output=True, text=True, timeout=timeout)
     if check and result.returncode != 0:
         raise AssertionError(f"reelrig {arguments}: exit {result.returncode}\n{result.stdout}\n{result.stderr}")
     return result
@@ -121,15 +121,19 @@ class Rig:
         except urllib.error.HTTPError as error:
             return error.code, dict(error.headers), error.read()
 
-    def post(self, path, body, timeout=60):
-        """POST of bytes to the serving port: the status."""
+    def send(self, path, body, headers=None, timeout=60):
+        """POST of bytes to the serving port: (status, headers, body)."""
         request = urllib.request.Request(self.serve + path, data=body, method="POST",
-                                         headers={"Content-Type": "application/octet-stream"})
+                                         headers={"Content-Type": "application/octet-stream", **(headers or {})})
         try:
             with opener.open(request, timeout=timeout) as answer:
-                return answer.status
+                return answer.status, dict(answer.headers), answer.read()
         except urllib.error.HTTPError as error:
-            return error.code
+            return error.code, dict(error.headers), error.read()
+
+    def post(self, path, body, timeout=60):
+        """As send: the status alone."""
+        return self.send(path, body, timeout=timeout)[0]
 
     def until(self, path, enough, timeout=120):
         until = time.monotonic() + timeout

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rigs for hire, and contract chains: real rigs on loopback, each with a chain of its own, and a publisher who owns none."""
 import filecmp
+import http.server
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
 from rig import Rig, bin_folder, build, make_clip, media, reelrig, run_tests
@@ -129,7 +132,7 @@ def test_refusals():
         rig.start()
         assert rig.get("/v1/offers")[0] == 404, "a rig without [offers] has none"
         result = reelrig("offers", rig.serve, "http://127.0.0.1:9", "--wallet", home / "poor-wallet")
-        assert result.returncode != 0 and result.stderr.count("reelrig:") == 2, result.stderr
+        assert result.returncode != 0 and result.stderr.count("reelrig:") == 2 and "makes no offers" in result.stderr, result.stderr
 
 
 def test_own_rig():
@@ -156,6 +159,100 @@ def test_own_rig():
         reelrig("publish", clip, "--rigs", hired.serve, "--wallet", wallet, "--no-local", *words, one, check=True)
         reelrig("transcode", clip, *words, alone, check=True)
         assert filecmp.cmp(one, alone, shallow=False), "one file of others is not the one made here"
+
+
+class Road(http.server.ThreadingHTTPServer):
+    """Between publisher and rig: keeps what was ordered, loses what it is told to lose.
+    lost: (method, path, payment) of a request -> None, "way" (never arrives) or "answer" (arrives, and nobody hears of it)."""
+    daemon_threads = True
+
+    def __init__(self, rig, lost=lambda method, path, payment: None):
+        super().__init__(("127.0.0.1", 0), RoadHandler)
+        self.rig, self.lost, self.orders, self.seen = rig, lost, [], []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request, client_address):
+        """A killed publisher hears no answer."""
+
+    def jobs(self):
+        """Handles of the jobs that were spoken of, in order."""
+        found = [match[1] for path in self.seen if (match := re.match(r"/v1/jobs/([0-9a-f]{64})/", path))]
+        return list(dict.fromkeys(found))
+
+
+class RoadHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))) if self.command == "POST" else None
+        road, payment = self.server, self.headers.get("Reelrig-Payment")
+        road.seen.append(self.path)
+        if self.path == "/v1/jobs":
+            road.orders.append(body)
+        lost = road.lost(self.command, self.path, payment)
+        if lost == "way":
+            self.close_connection = True
+            return
+        headers = {name: value for name, value in self.headers.items() if name in ("Reelrig-Payment", "Content-Type", "Accept")}
+        status, _, answer = road.rig.get(self.path, headers) if body is None else road.rig.send(self.path, body, headers)
+        if lost == "answer":
+            self.close_connection = True
+            return
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+def test_alone():
+    """when all rigs are out the work is made here, and --json is JSON with --explain too"""
+    clip, out, local = make_clip(home / "alone.mp4", seconds=4, size="160x90"), home / "alone", home / "alone-local"
+    nobody = "http://127.0.0.1:9"
+    options = ["--ladder", "90", "--preset", "ultrafast"]
+    result = reelrig("publish", clip, "--rigs", f"{nobody},{nobody}/v1/offers,127.0.0.1:9", "-o", out, "--wallet", home / "alone-wallet",
+                     "--json", "--explain", *options, check=True)
+    report = json.loads(result.stdout)
+    assert report["made_here"] == report["shards"] == 3 and report["frames_in"] == 96, report
+    assert [rig["state"] for rig in report["rigs"]] == ["out", "out"], "one rig named twice is one rig"
+    assert f"{nobody}: out: no answer" in result.stderr and "http://HOST:PORT of a rig was expected" in report["rigs"][1]["why"], report
+    reelrig("transcode", clip, "-o", local, *options, check=True)
+    same_files(out, local)
+    result = reelrig("offers", nobody.encode() + b"/\xff", nobody, "--wallet", home / "alone-wallet", "--json")
+    assert result.returncode != 0 and len(json.loads(result.stdout)["offers"]) == 2, result.stdout
+
+
+def test_sound_only():
+    """a rig that takes the sound alone makes it; the pictures are made here; a preimage whose answer is lost is paid"""
+    clip, wallet, out, local = make_clip(home / "sound.mp4", seconds=4, size="160x90"), home / "sound-wallet", home / "sound", home / "sound-local"
+    paid = re.compile("depth=[1-9]")
+    with Rig(config=offers("0", audio_price='"0.001"', av1_price='"0"')) as rig:
+        rig.start()
+        rig.fund(wallet, "0.5")
+        options = ["--ladder", "90", "--preset", "ultrafast"]
+        result = reelrig("publish", clip, "--rigs", rig.serve, "-o", out, "--wallet", wallet, "--json", *options, check=True, timeout=60)
+        report = json.loads(result.stdout)
+        assert report["made_here"] == 2 and report["rigs"][0]["state"] == "worked" and report["rigs"][0]["shards"] == 1, report
+        shutil.rmtree(out)
+        with Road(rig, lambda method, path, payment: "answer" if path.endswith("/pay") and paid.search(payment) else None) as road:
+            result = reelrig("publish", clip, "--rigs", road.url, "-o", out, "--wallet", wallet, "--json", *options, check=True, timeout=60)
+        report = json.loads(result.stdout)
+        row = report["rigs"][0]
+        assert row["state"] == "out" and row["shards"] == 1 and report["made_here"] == 2 and row["paid_units"] > 0, report
+        assert abs(float(settled(rig, row["pool"], row["paid"])) - float(row["paid"])) < 1e-9, "the rig has what the report says"
+        reelrig("transcode", clip, "-o", local, *options, check=True)
+        same_files(out, local)
+        result = reelrig("publish", clip, "--rigs", rig.serve, "-o", home / "sound-not", "--wallet", wallet, "--no-local", *options)
+        assert result.returncode == 4 and "none of them takes the pictures" in result.stderr, result.stderr
 
 
 def own_session(rig):
@@ -212,6 +309,6 @@ def test_figure_8():
 if __name__ == "__main__":
     try:
         only = os.environ.get("RR_ONLY", "")
-        run_tests([t for t in (test_market, test_refusals, test_own_rig, test_figure_8) if only in t.__name__])
+        run_tests([t for t in (test_market, test_refusals, test_alone, test_sound_only, test_own_rig, test_figure_8) if only in t.__name__])
     finally:
         shutil.rmtree(home, ignore_errors=True)
