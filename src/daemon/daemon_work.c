@@ -284,7 +284,6 @@ static struct work_job *take_ended(struct daemon_work *work)
         if (job->users == 0 && (job->ended || now_ms > job->touched_ms + WORK_IDLE_MS ||
                                 (!job->funded && now_ms > job->quote.expires_ms))) {
             *at = job->next;
-            work->job_count--;
             return job;
         }
     }

@@ -32,13 +32,23 @@ static void add_codec(struct rr_work_offer *offer, const char *name, struct rr_c
     offer->codecs[at].rate = rate;
 }
 
+/* Under the lock: jobs that take this rig's time and room. A quote alone takes neither. */
+static uint32_t count_held(const struct daemon_work *work)
+{
+    uint32_t held = 0;
+    for (const struct work_job *job = work->jobs; job != NULL; job = job->next) {
+        held += (job->funding || job->funded) && !job->ended && job->error[0] == '\0' ? 1 : 0;
+    }
+    return held;
+}
+
 void daemon_work_offer(struct daemon_work *work, struct rr_work_offer *out)
 {
     const struct work_settings *settings = &work->rig->config.work;
     uint64_t now_ms = rr_wall_ms(work->rig->clock);
     pthread_mutex_lock(&work->lock);
     uint32_t speed = work->speed;
-    uint16_t busy = work->job_count;
+    uint16_t busy = (uint16_t)count_held(work);
     pthread_mutex_unlock(&work->lock);
     *out = (struct rr_work_offer){
         .chain_id = rr_genesis_chain_id(&work->rig->config.genesis),
@@ -131,6 +141,57 @@ static enum rr_err check_order(const struct daemon_work *work, const struct rr_w
     return rr_transcode_chain_options(&options, &order->chain, fault);
 }
 
+static enum rr_err no_room(const struct daemon_work *work, struct rr_fault *fault)
+{
+    return rr_fail(fault, RR_ERR_BUSY, "this rig has %u jobs, as many as it takes; try later",
+                   work->rig->config.work.jobs_max);
+}
+
+static void end_job(struct daemon_work *work, struct work_job *job)
+{
+    if (job != NULL) {
+        job->ended = true;
+        atomic_store(&job->cancel, true);
+        pthread_cond_broadcast(&work->changed);
+    }
+}
+
+/* Under the lock: a publisher who comes again ends what he had ordered before; an order that is
+ * sent twice, by whomever, is nothing new; and a quote that nobody pays for holds nobody up. */
+static enum rr_err admit(struct daemon_work *work, struct work_job *job, struct rr_fault *fault)
+{
+    struct work_job *former = NULL, *oldest = NULL, **at = &work->jobs;
+    unsigned waiting = 0;
+    for (; *at != NULL; at = &(*at)->next) {
+        struct work_job *other = *at;
+        bool paid = other->funding || other->funded;
+        if (other->ended) {
+            continue;
+        }
+        if (rr_hash32_equal(&other->work_id, &job->work_id)) {
+            if (job->order.created_ms <= other->order.created_ms) {
+                return rr_fail(fault, RR_ERR_STATE,
+                               "this order, or a later one of the same work, was taken before; "
+                               "sign a new one");
+            }
+            former = other; /* there is at most one */
+        } else if (!paid) {
+            oldest = oldest == NULL ? other : oldest;
+            waiting++;
+        }
+    }
+    bool in_place = former != NULL && (former->funding || former->funded) &&
+                    former->error[0] == '\0'; /* it gives its place up */
+    if (work->stopping ||
+        count_held(work) - (in_place ? 1 : 0) >= work->rig->config.work.jobs_max) {
+        return no_room(work, fault);
+    }
+    end_job(work, former);
+    end_job(work, waiting >= WORK_UNFUNDED_MAX ? oldest : NULL);
+    *at = job; /* first come, first served */
+    return RR_OK;
+}
+
 static enum rr_err add_job(struct daemon_work *work, struct work_job *job, struct rr_fault *fault)
 {
     char path[RR_PATH_BYTES];
@@ -144,20 +205,9 @@ static enum rr_err add_job(struct daemon_work *work, struct work_job *job, struc
         return rr_fail_errno(fault, "cannot make %s", path);
     }
     pthread_mutex_lock(&work->lock);
-    bool room = work->job_count < work->rig->config.work.jobs_max && !work->stopping;
-    if (room) {
-        struct work_job **end = &work->jobs;
-        while (*end != NULL) {
-            end = &(*end)->next;
-        }
-        *end = job; /* first come, first served */
-        work->job_count++;
-    }
+    err = admit(work, job, fault);
     pthread_mutex_unlock(&work->lock);
-    return room
-               ? RR_OK
-               : rr_fail(fault, RR_ERR_BUSY, "this rig has %u jobs, as many as it takes; try later",
-                         work->rig->config.work.jobs_max);
+    return err;
 }
 
 static enum rr_err take_order(struct daemon_work *work, struct rr_slice body, struct rr_buf *out,
@@ -188,6 +238,9 @@ static enum rr_err take_order(struct daemon_work *work, struct rr_slice body, st
     rr_work_quote_id(&job->quote_id, quote);
     rr_hex(job->handle, quote->handle.bytes, 32);
     job->touched_ms = now_ms;
+    struct rr_work_chain undated = job->order.chain;
+    undated.created_ms = 0;
+    rr_work_chain_id(&job->work_id, &undated);
     rr_hasher_init(&job->hasher, "rr.work.source");
     struct rr_buf bytes = {0};
     rr_work_quote_encode(&bytes, quote);
@@ -358,6 +411,14 @@ static enum rr_err take_payment(struct daemon_work *work, struct work_job *job,
     }
     struct waiting waiting = {.lock = PTHREAD_MUTEX_INITIALIZER,
                               .changed = PTHREAD_COND_INITIALIZER};
+    pthread_mutex_lock(&work->lock);
+    bool first = !job->funding && !job->funded;
+    bool room = !first || count_held(work) < work->rig->config.work.jobs_max;
+    job->funding |= first && room;
+    pthread_mutex_unlock(&work->lock);
+    if (!room) {
+        return no_room(work, fault); /* others have paid before */
+    }
     rr_till_charge(work->rig->till, payment, &job->quote_id, NULL, 0, charged, &waiting);
     pthread_mutex_lock(&waiting.lock);
     while (!waiting.done) {
@@ -365,6 +426,9 @@ static enum rr_err take_payment(struct daemon_work *work, struct work_job *job,
     }
     pthread_mutex_unlock(&waiting.lock);
     if (waiting.result != RR_OK) {
+        pthread_mutex_lock(&work->lock);
+        job->funding &= !first;
+        pthread_mutex_unlock(&work->lock);
         return rr_fail(fault, waiting.result,
                        "the payment is not taken (%s): renew the voucher, or wait for the next "
                        "settlement",

@@ -8,6 +8,10 @@
 
 #define WORK_IDLE_MS (10u * 60 * 1000) /* a job that nobody asks for this long is dropped */
 
+/* Quotes that nobody has paid for yet; more, and the oldest of them makes room. An empty file each.
+ */
+#define WORK_UNFUNDED_MAX 64
+
 #define WORK_SHARD_STATES(X)                                                                       \
     X(WORK_IDLE, "idle")                                                                           \
     X(WORK_QUEUED, "queued")                                                                       \
@@ -31,9 +35,11 @@ struct work_job {
     struct rr_work_order order;
     struct rr_work_quote quote;
     struct rr_hash32 quote_id;
+    struct rr_hash32 work_id; /* same publisher, source and chain, whenever it was ordered */
     uint64_t touched_ms;
-    bool funded, opened, ended; /* ended: the worker thread removes it */
-    unsigned users;             /* requests that hold it */
+    bool funding, funded; /* its first payment is looked at; was taken */
+    bool opened, ended;   /* ended: the worker thread removes it */
+    unsigned users;       /* requests that hold it */
     uint8_t session_id[RR_SESSION_ID_BYTES];
     int source_fd;
     uint64_t source_bytes;
@@ -55,7 +61,6 @@ struct daemon_work {
     pthread_cond_t changed;
     bool stopping;
     struct work_job *jobs;
-    uint16_t job_count;
     uint32_t speed; /* megapixel-frames a second, as seen */
     uint64_t gops_done, units_done;
 };

@@ -255,6 +255,35 @@ def test_sound_only():
         assert result.returncode == 4 and "none of them takes the pictures" in result.stderr, result.stderr
 
 
+def test_room():
+    """quotes hold no place, an order counts once, and a killed publisher who comes again has his place"""
+    clip, wallet, poor = make_clip(home / "room.mp4", seconds=4, size="160x90", audio=False), home / "room-wallet", home / "room-poor"
+    lost = lambda method, path, payment: "way" if path.endswith("/end") else None
+    with Rig(config=offers("0.0005", jobs_max="1")) as rig:
+        rig.start()
+        rig.fund(wallet, "0.5")
+        with Road(rig, lost) as road:
+            command = ["publish", clip, "--rigs", road.url, "--no-local", "-o"]
+            for ladder in ("90", "80", "70", "90"):
+                result = reelrig(*command, home / f"room-{ladder}", "--wallet", poor, "--ladder", ladder)
+                assert result.returncode == 4 and "coins are needed" in result.stderr, result.stderr
+            first, again = road.jobs()[0], road.jobs()[3]
+            assert rig.get(f"/v1/jobs/{first}")[0] == 404 and rig.get(f"/v1/jobs/{again}")[0] == 200, "the later order ends the earlier"
+            for order in (road.orders[0], road.orders[3]):
+                assert rig.post("/v1/jobs", order) == 409, "an order that was taken makes no second job"
+            orders = len(road.orders)
+            words = [bin_folder / "reelrig", *command, home / "room", "--wallet", wallet, "--ladder", "90"]
+            process = subprocess.Popen([str(word) for word in words], stderr=subprocess.DEVNULL)
+            until = time.monotonic() + 60
+            while not any("/source?" in path for path in road.seen) or len(road.orders) == orders:
+                assert time.monotonic() < until and process.poll() is None, "it got no place"
+                time.sleep(0.02)
+            process.kill()  # while it has the one place
+            process.wait()
+            result = reelrig(*command, home / "room", "--wallet", wallet, "--ladder", "90", "--json", check=True)
+            assert json.loads(result.stdout)["made_here"] == 0, result.stdout
+
+
 def own_session(rig):
     return {"Reelrig-Payment": "session=" + rig.call("sessions/owner", {})["session"]}
 
@@ -309,6 +338,6 @@ def test_figure_8():
 if __name__ == "__main__":
     try:
         only = os.environ.get("RR_ONLY", "")
-        run_tests([t for t in (test_market, test_refusals, test_alone, test_sound_only, test_own_rig, test_figure_8) if only in t.__name__])
+        run_tests([t for t in (test_market, test_refusals, test_alone, test_sound_only, test_room, test_own_rig, test_figure_8) if only in t.__name__])
     finally:
         shutil.rmtree(home, ignore_errors=True)
