@@ -11,6 +11,24 @@
 /* ---- words, record, view
  * --------------------------------------------------------------------------------- */
 
+/* Each step's price is set aside when its contract opens: one that can never open would have the
+ * others opened and wait for ever. */
+static enum rr_err check_funds(const struct daemon_job *job, struct rr_fault *fault)
+{
+    struct rr_account account;
+    char price[RR_COIN_TEXT_BYTES], has[RR_COIN_TEXT_BYTES];
+    enum rr_err err = rr_chain_account(job->rig->chain, &job->rig->address, &account, fault);
+    if (err == RR_OK && rr_coin_compare(job->job_price, account.balance) > 0) {
+        rr_coin_text(price, job->job_price);
+        rr_coin_text(has, account.balance);
+        err = rr_fail(fault, RR_ERR_FUNDS,
+                      "the steps of the chain cost %s coins, this rig's account has %s; lower the "
+                      "prices, or send coins to it first",
+                      price, has);
+    }
+    return err;
+}
+
 enum rr_err daemon_chain_set(struct daemon_job *job, const char *words, struct rr_fault *fault)
 {
     struct rr_work_chain *chain = &job->chain.chain;
@@ -36,7 +54,7 @@ enum rr_err daemon_chain_set(struct daemon_job *job, const char *words, struct r
     job->spec.challenges = chain->challenges;
     job->job_price = rr_work_chain_price(chain);
     daemon_job_set_ladder(&job->spec, &options.ladder);
-    return RR_OK;
+    return check_funds(job, fault);
 }
 
 static json_t *hash_json(const struct rr_hash32 *hash)
