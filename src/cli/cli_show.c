@@ -195,12 +195,23 @@ static void print_job(const json_t *job)
               cli_real(seconds, "prove"), cli_real(seconds, "store"));
 }
 
+static void print_cancelled(const json_t *job)
+{
+    cli_print("job %s ends; it was %s\n", cli_text(job, "job"), cli_text(job, "stage"));
+}
+
 int cli_job(int argc, char **argv)
 {
     struct show show = {0};
     char path[128] = "jobs";
-    if (!read_show(&show, argc, argv) || show.word_count < 1 || show.word_count > 2 ||
-        strcmp(show.words[0], "show") != 0) {
+    if (!read_show(&show, argc, argv) || show.word_count < 1 || show.word_count > 2) {
+        return cli_usage(argv[0]);
+    }
+    if (strcmp(show.words[0], "cancel") == 0 && show.word_count == 2) {
+        snprintf(path, sizeof path, "jobs/%.100s/cancel", show.words[1]);
+        return ask(&show, path, "{}", print_cancelled);
+    }
+    if (strcmp(show.words[0], "show") != 0) {
         return cli_usage(argv[0]);
     }
     if (show.word_count == 2) {

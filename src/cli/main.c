@@ -58,7 +58,7 @@ const struct cli_verb cli_verbs[] = {
      "[--part-ms 333] [--crf N] [--preset P] [--audio-kbps 128] [--window 12] [--keep] "
      "[--grace 30] [--quiet 5] [--catch-up] [--linger 10] [--json]",
      "a live input as a live ladder, low latency over HTTP", cli_live},
-    {"job", "show [JOB] [--json]", "publishing jobs", cli_job},
+    {"job", "show [JOB] | cancel JOB [--json]", "publishing jobs", cli_job},
     {"chain", "show [HEIGHT] [--json] | verify [--json]",
      "the ledger; verify replays it into an empty one", cli_chain},
     {"pool", "show [POOL] [--json] | settle | release POOL --url URL --wallet FOLDER [--wait]",

@@ -267,6 +267,23 @@ static enum rr_err command_verify(struct rr_rig *rig, json_t **out, struct rr_fa
     return err;
 }
 
+/* "JOB/cancel" */
+static enum rr_err command_job(struct rr_rig *rig, const char *path, json_t **out,
+                               struct rr_fault *fault)
+{
+    char handle[33];
+    const char *slash = strchr(path, '/');
+    size_t len = slash != NULL ? (size_t)(slash - path) : 0;
+    if (len == 0 || len >= sizeof handle || strcmp(slash, "/cancel") != 0) {
+        return rr_fail(fault, RR_ERR_NOTFOUND, "jobs/JOB/cancel is all that can be told to a job");
+    }
+    memcpy(handle, path, len);
+    handle[len] = '\0';
+    enum rr_err err = daemon_job_cancel(rig, handle, fault);
+    *out = err == RR_OK ? daemon_view_job(rig, handle) : NULL;
+    return err;
+}
+
 static enum rr_err answer_post(struct rr_rig *rig, const struct rr_monitor_request *request,
                                json_t **out, struct rr_fault *fault)
 {
@@ -296,6 +313,9 @@ static enum rr_err answer_post(struct rr_rig *rig, const struct rr_monitor_reque
     }
     if (strcmp(path, "chain/verify") == 0) {
         return command_verify(rig, out, fault);
+    }
+    if (strncmp(path, "jobs/", 5) == 0) {
+        return command_job(rig, path + 5, out, fault);
     }
     if (strcmp(path, "devices/share") == 0) {
         return command_share(rig, request, out, fault);

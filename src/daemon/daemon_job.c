@@ -369,8 +369,33 @@ enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const cha
     pthread_mutex_lock(&rig->lock);
     job->next = rig->jobs;
     rig->jobs = job;
+    pthread_cond_broadcast(&rig->tip_changed); /* one that waits for coins lets it pass */
     pthread_mutex_unlock(&rig->lock);
     memcpy(out, job->handle, sizeof job->handle);
     rr_pool_submit(rig->jobs_pool, daemon_job_run, NULL, NULL, job);
     return RR_OK;
+}
+
+enum rr_err daemon_job_cancel(struct rr_rig *rig, const char *handle, struct rr_fault *fault)
+{
+    enum rr_err err = RR_ERR_NOTFOUND;
+    enum daemon_job_stage stage = JOB_FAILED;
+    pthread_mutex_lock(&rig->lock);
+    for (struct daemon_job *job = rig->jobs; job != NULL; job = job->next) {
+        if (strcmp(job->handle, handle) == 0) {
+            stage = job->stage;
+            err = stage < JOB_PUBLISHED ? RR_OK : RR_ERR_STATE;
+            if (err == RR_OK) {
+                atomic_store(&job->cancel, true);
+                pthread_cond_broadcast(&rig->tip_changed);
+            }
+        }
+    }
+    pthread_mutex_unlock(&rig->lock);
+    return err == RR_OK          ? RR_OK
+           : err == RR_ERR_STATE ? rr_fail(fault, err,
+                                           "the job is %s; only one that is not "
+                                           "published can be cancelled",
+                                           daemon_job_stage_text(stage))
+                                 : rr_fail(fault, err, "there is no job '%.64s'", handle);
 }

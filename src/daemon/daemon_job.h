@@ -54,7 +54,8 @@ struct daemon_job {
     double percent, fps, eta_s;
     struct daemon_rendition_progress renditions[RR_RENDITIONS_MAX];
     uint32_t rendition_count;
-    atomic_bool cancel;
+    bool waits;         /* for coins, in the queue behind the others */
+    atomic_bool cancel; /* the rig stops; or else its owner gave the job up */
 };
 
 const char *daemon_job_stage_text(enum daemon_job_stage stage);
@@ -78,8 +79,13 @@ struct daemon_job_words {
 enum rr_err daemon_job_create(struct rr_rig *rig, char out[static 33], const char *upload_path,
                               const struct daemon_job_words *words,
                               struct rr_fault *fault) RR_MUST_USE;
-/* Runs the steps that are left; on the jobs thread. ctx: the job. */
+/* Runs the steps that are left; on the jobs thread. A job that has no coins for its contract goes
+ * to the end of the queue. ctx: the job. */
 void daemon_job_run(void *ctx);
+/* Gives a job up that is not published: it fails as soon as its thread hears of it.
+ * RR_ERR_NOTFOUND; RR_ERR_STATE: published, or over. Any thread. */
+enum rr_err daemon_job_cancel(struct rr_rig *rig, const char *handle,
+                              struct rr_fault *fault) RR_MUST_USE;
 /* Removes the objects that neither a manifest nor a job that goes on names; on the jobs thread, so
  * that no job is between its objects and its manifest. Nothing is removed when a manifest or a
  * job's record cannot be read. ctx: the rig. */
@@ -88,7 +94,8 @@ void daemon_collect(void *ctx);
 enum rr_err daemon_prove_claim(struct daemon_job *job, struct rr_fault *fault) RR_MUST_USE;
 enum rr_err daemon_prove_verify(struct daemon_job *job, struct rr_fault *fault) RR_MUST_USE;
 /* Gets one transaction of the job into a block: *id names it (zero: `fill` makes type and body
- * first). Survives restarts; waits for blocks and funds. */
+ * first). Survives restarts; waits for blocks and funds. RR_ERR_FUNDS at JOB_STORED alone: it has
+ * waited a block, or another job waits for this thread; to be called again. */
 enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, const char *name,
                                 void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
                                 uint64_t *height, struct rr_fault *fault) RR_MUST_USE;

@@ -166,6 +166,34 @@ static void show_waiting(struct daemon_job *job, const char *why)
     }
 }
 
+/* Under rig->lock: whether a job has something to do that this one keeps it from. */
+static bool others_ready(const struct daemon_job *job)
+{
+    for (const struct daemon_job *other = job->rig->jobs; other != NULL; other = other->next) {
+        if (other != job && !other->waits && !daemon_job_final(other->stage)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Until the next block; for_coins: or until another job is ready. */
+static enum rr_err wait_block(struct daemon_job *job, bool for_coins, struct rr_fault *fault)
+{
+    struct rr_rig *rig = job->rig;
+    struct rr_chain_tip tip;
+    rr_chain_tip(rig->chain, &tip);
+    pthread_mutex_lock(&rig->lock);
+    while (rig->tip_height <= tip.height && !atomic_load(&rig->stopping) &&
+           !atomic_load(&job->cancel) && !(for_coins && others_ready(job))) {
+        pthread_cond_wait(&rig->tip_changed, &rig->lock);
+    }
+    pthread_mutex_unlock(&rig->lock);
+    return atomic_load(&rig->stopping) || atomic_load(&job->cancel)
+               ? rr_fail(fault, RR_ERR_CANCELLED, "the rig stops, or the job was cancelled")
+               : RR_OK;
+}
+
 enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, const char *name,
                                 void (*fill)(void *ctx, struct rr_tx *tx), void *fill_ctx,
                                 uint64_t *height, struct rr_fault *fault)
@@ -195,14 +223,16 @@ enum rr_err daemon_job_transact(struct daemon_job *job, struct rr_hash32 *id, co
         } else if (sent == RR_ERR_FUNDS) {
             *id = (struct rr_hash32){0}; /* mining or a transfer may bring them */
             show_waiting(job, fault->text);
+            if (job->stage == JOB_STORED) { /* nothing is done yet that others could wait for */
+                err = wait_block(job, true, fault);
+                return err != RR_OK ? err : RR_ERR_FUNDS;
+            }
         } else if (sent == RR_ERR_LIMIT && ++full_blocks <= FULL_BLOCKS_MAX) {
             show_waiting(job, fault->text); /* no room to wait in: the next block makes some */
         } else if (sent != RR_OK) {
             return sent;
         }
-        struct rr_chain_tip tip;
-        rr_chain_tip(rig->chain, &tip);
-        err = daemon_rig_wait_height(rig, tip.height + 1, fault);
+        err = wait_block(job, false, fault);
     }
     return err;
 }
@@ -564,6 +594,41 @@ static void remove_leftovers(const struct daemon_job *job)
     }
 }
 
+/* To the end of the queue: the next try comes when the others have had their turn. */
+static void queue_again(struct daemon_job *job)
+{
+    pthread_mutex_lock(&job->rig->lock);
+    job->waits = true;
+    pthread_mutex_unlock(&job->rig->lock);
+    rr_pool_submit(job->rig->jobs_pool, daemon_job_run, NULL, NULL, job);
+}
+
+static void fail_job(struct daemon_job *job, struct rr_fault *fault)
+{
+    rr_log_fault(RR_LOG_ERROR, "jobs", fault);
+    pthread_mutex_lock(&job->rig->lock);
+    snprintf(job->error, sizeof job->error, "%s", fault->text);
+    job->stage = JOB_FAILED;
+    pthread_mutex_unlock(&job->rig->lock);
+    remove_leftovers(job);
+    if (daemon_job_save(job, fault) != RR_OK) {
+        rr_log_fault(RR_LOG_ERROR, "jobs", fault);
+    }
+    daemon_collect(job->rig);
+}
+
+/* After a step. A cancel that comes while the manifest goes out is too late. */
+static void go_on(struct daemon_job *job)
+{
+    rr_log(RR_LOG_INFO, "jobs", "job %s: %s", job->handle, daemon_job_stage_text(job->stage));
+    pthread_mutex_lock(&job->rig->lock);
+    job->waits = false;
+    if (job->stage >= JOB_PUBLISHED && !atomic_load(&job->rig->stopping)) {
+        atomic_store(&job->cancel, false);
+    }
+    pthread_mutex_unlock(&job->rig->lock);
+}
+
 void daemon_job_run(void *ctx)
 {
     struct daemon_job *job = ctx;
@@ -573,24 +638,21 @@ void daemon_job_run(void *ctx)
         if (atomic_load(&job->rig->stopping)) {
             return;
         }
-        err = run_step(job, &fault);
+        err = atomic_load(&job->cancel) ? RR_ERR_CANCELLED : run_step(job, &fault);
         if (err == RR_OK) {
-            rr_log(RR_LOG_INFO, "jobs", "job %s: %s", job->handle,
-                   daemon_job_stage_text(job->stage));
+            go_on(job);
         }
     }
     /* A stop leaves the job where it is; the next start goes on. */
-    if (err == RR_OK || err == RR_ERR_CANCELLED || atomic_load(&job->rig->stopping)) {
+    if (err == RR_OK || atomic_load(&job->rig->stopping)) {
         return;
     }
-    rr_log_fault(RR_LOG_ERROR, "jobs", &fault);
-    pthread_mutex_lock(&job->rig->lock);
-    snprintf(job->error, sizeof job->error, "%s", fault.text);
-    job->stage = JOB_FAILED;
-    pthread_mutex_unlock(&job->rig->lock);
-    remove_leftovers(job);
-    if (daemon_job_save(job, &fault) != RR_OK) {
-        rr_log_fault(RR_LOG_ERROR, "jobs", &fault);
+    if (err == RR_ERR_FUNDS && job->stage == JOB_STORED) {
+        queue_again(job);
+        return;
     }
-    daemon_collect(job->rig);
+    if (err == RR_ERR_CANCELLED) {
+        err = rr_fail(&fault, err, "the job was cancelled");
+    }
+    fail_job(job, &fault);
 }

@@ -335,9 +335,44 @@ def test_figure_8():
         assert result.returncode == 1 and "chain" in result.stderr, result.stderr
 
 
+PICTURES = {"gop_ms": 2000, "challenges": 1, "steps": [
+    {"kind": "demux", "price": "0.01"},
+    {"kind": "decode_video", "from": [0], "price": "0.02"},
+    {"kind": "encode_video", "from": [1], "profile": "x265-199-ultrafast-v1", "rung": 90, "price": "0.1"},
+    {"kind": "mux", "from": [2], "price": "0.01"}]}
+
+
+def test_waiting():
+    """a chain that nobody can pay is refused, a job without coins lets others pass, and can be cancelled"""
+    clip, words = make_clip(home / "waiting.mp4", seconds=2, size="160x90", audio=False), home / "waiting.json"
+    words.write_text(json.dumps(PICTURES))
+    with Rig(config='job_price = "100000000"\n') as rig:  # of [pay], the last table of every rig's configuration
+        rig.start()
+        rig.until("wallet", lambda w: float(w["balance"]) > 1)
+        dear = home / "dear.json"
+        dear.write_text(json.dumps({**PICTURES, "steps": [{**step, "price": "99999999"} for step in PICTURES["steps"]]}))
+        result = reelrig("publish", clip, "--chain", dear, "--data", rig.data)
+        assert result.returncode == 1 and "cost 399999996 coins" in result.stderr, (result.returncode, result.stderr)
+        assert rig.call("jobs")["jobs"] == []
+        poor = rig.upload(clip)
+        rig.until(f"jobs/{poor}", lambda job: job["stage"] == "stored" and job["error"])
+        assert rig.publish(clip, "--chain", words)["stage"] == "proved"
+        job = rig.call(f"jobs/{poor}")
+        assert job["stage"] == "stored" and "coins" in job["error"], job
+        told = reelrig("job", "cancel", poor, "--data", rig.data, "--json", check=True)
+        assert json.loads(told.stdout)["job"] == poor
+        job = rig.until(f"jobs/{poor}", lambda job: job["final"], timeout=10)
+        assert job["stage"] == "failed" and job["error"] == "the job was cancelled", job
+        assert not (rig.data / "jobs" / poor / "source").exists()
+        for name, sentence in ((poor, "not published can be cancelled"), ("0" * 32, "there is no job")):
+            result = reelrig("job", "cancel", name, "--data", rig.data)
+            assert result.returncode != 0 and sentence in result.stderr, result.stderr
+        assert rig.call("chain/verify", {})["equal"]
+
+
 if __name__ == "__main__":
     try:
         only = os.environ.get("RR_ONLY", "")
-        run_tests([t for t in (test_market, test_refusals, test_alone, test_sound_only, test_room, test_own_rig, test_figure_8) if only in t.__name__])
+        run_tests([t for t in (test_market, test_refusals, test_alone, test_sound_only, test_room, test_own_rig, test_figure_8, test_waiting) if only in t.__name__])
     finally:
         shutil.rmtree(home, ignore_errors=True)
