@@ -87,6 +87,11 @@ static enum rr_err take_picture_step(struct rr_transcode_options *out,
                        "the chain asks for profile %s, which this version does not have",
                        step->profile);
     }
+    if (step->rung < RR_RUNG_MIN || step->rung > RR_RUNG_MAX) {
+        return rr_fail(fault, RR_ERR_UNSUPPORTED,
+                       "the chain asks for a rung of %u; %d to %d is what there may be", step->rung,
+                       RR_RUNG_MIN, RR_RUNG_MAX);
+    }
     bool again = out->ladder.rung_count > 0;
     if ((again && strcmp(first, step->profile) != 0) || out->ladder.rung_count == RR_RUNGS_MAX ||
         (again && out->ladder.rungs[out->ladder.rung_count - 1] <= step->rung)) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define CHAIN_JSON_MAX 16384
+#define WHOLE_CHAIN    SIZE_MAX /* no step */
 
 static bool take_number(const json_t *object, const char *key, uint64_t max, uint64_t *out)
 {
@@ -76,33 +77,84 @@ static bool known_keys(json_t *object, const char *const *keys, size_t count)
     return json_is_object(object);
 }
 
-static bool take_step(struct rr_work_chain *chain, json_t *object)
+/* Names the value that is wrong, as it was written. */
+static enum rr_err wrong(struct rr_fault *fault, const json_t *object, size_t step, const char *key,
+                         const char *expected)
+{
+    json_free_t release;
+    char where[48] = "the chain";
+    const json_t *value = json_object_get(object, key);
+    char *text = value != NULL ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    if (step != WHOLE_CHAIN) {
+        snprintf(where, sizeof where, "step %zu of the chain", step);
+    }
+    enum rr_err err = rr_fail(fault, RR_ERR_FORMAT, "%s: %s is %.60s%s; %s was expected", where,
+                              key, text != NULL ? text : "missing",
+                              text != NULL && strlen(text) > 60 ? "..." : "", expected);
+    json_get_alloc_funcs(NULL, &release);
+    release(text);
+    return err;
+}
+
+static enum rr_err take_numbers(struct rr_work_step *step, const json_t *object, size_t index,
+                                struct rr_fault *fault)
+{
+    struct {
+        const char *key;
+        uint64_t max, value;
+        const char *expected;
+    } numbers[] = {{"rung", UINT16_MAX, 0, "a height of at most 65535"},
+                   {"crf", 63, 0, "a whole number of 0 to 63"},
+                   {"kbps", UINT32_MAX, 0, "a whole number"},
+                   {"max_kbps", UINT32_MAX, 0, "a whole number"},
+                   {"bps", UINT32_MAX, 0, "a whole number"}};
+    for (size_t i = 0; i < RR_COUNT(numbers); i++) {
+        if (!take_number(object, numbers[i].key, numbers[i].max, &numbers[i].value)) {
+            return wrong(fault, object, index, numbers[i].key, numbers[i].expected);
+        }
+    }
+    step->rung = (uint16_t)numbers[0].value;
+    step->rate = (struct rr_rung_rate){.crf = (uint16_t)numbers[1].value,
+                                       .kbps = (uint32_t)numbers[2].value,
+                                       .max_kbps = (uint32_t)numbers[3].value};
+    step->bps = (uint32_t)numbers[4].value;
+    return RR_OK;
+}
+
+static enum rr_err take_step(struct rr_work_chain *chain, json_t *object, size_t index,
+                             struct rr_fault *fault)
 {
     static const char *const keys[] = {"kind", "from", "profile",  "rung", "crf",
                                        "kbps", "bps",  "max_kbps", "price"};
     struct rr_work_step step = {.kind = RR_WORK_DEMUX};
     const char *kind = json_string_value(json_object_get(object, "kind"));
     char price[RR_COIN_TEXT_BYTES];
-    uint64_t rung = 0, crf = 0, kbps = 0, max_kbps = 0, bps = 0;
-    if (!known_keys(object, keys, RR_COUNT(keys)) || chain->step_count == RR_WORK_STEPS_MAX ||
-        kind == NULL || !rr_work_kind_parse(&step.kind, kind) ||
-        !take_inputs(chain, &step, json_object_get(object, "from")) ||
-        !take_text(object, "profile", step.profile, sizeof step.profile) ||
-        (step.profile[0] != '\0' && !wire_name_valid(step.profile, strlen(step.profile))) ||
-        !take_text(object, "price", price, sizeof price) ||
-        !rr_coin_parse(&step.price, price[0] != '\0' ? price : "0") ||
-        !take_number(object, "rung", UINT16_MAX, &rung) || !take_number(object, "crf", 63, &crf) ||
-        !take_number(object, "kbps", UINT32_MAX, &kbps) ||
-        !take_number(object, "max_kbps", UINT32_MAX, &max_kbps) ||
-        !take_number(object, "bps", UINT32_MAX, &bps)) {
-        return false;
+    if (!known_keys(object, keys, RR_COUNT(keys)) || chain->step_count == RR_WORK_STEPS_MAX) {
+        return rr_fail(fault, RR_ERR_FORMAT,
+                       "step %zu of the chain: kind, from (numbers of earlier steps), profile, "
+                       "rung, crf, kbps, max_kbps, bps and price are known; %d steps are allowed",
+                       index, RR_WORK_STEPS_MAX);
     }
-    step.rung = (uint16_t)rung;
-    step.rate = (struct rr_rung_rate){
-        .crf = (uint16_t)crf, .kbps = (uint32_t)kbps, .max_kbps = (uint32_t)max_kbps};
-    step.bps = (uint32_t)bps;
-    chain->steps[chain->step_count++] = step;
-    return true;
+    if (kind == NULL || !rr_work_kind_parse(&step.kind, kind)) {
+        return wrong(fault, object, index, "kind",
+                     "demux, decode_video, encode_video, decode_audio, encode_audio or mux");
+    }
+    if (!take_inputs(chain, &step, json_object_get(object, "from"))) {
+        return wrong(fault, object, index, "from", "a list of numbers of earlier steps");
+    }
+    if (!take_text(object, "profile", step.profile, sizeof step.profile) ||
+        (step.profile[0] != '\0' && !wire_name_valid(step.profile, strlen(step.profile)))) {
+        return wrong(fault, object, index, "profile", "a name as in x264-164-fast-v1");
+    }
+    if (!take_text(object, "price", price, sizeof price) ||
+        !rr_coin_parse(&step.price, price[0] != '\0' ? price : "0")) {
+        return wrong(fault, object, index, "price", "coins as in \"0.01\"");
+    }
+    enum rr_err err = take_numbers(&step, object, index, fault);
+    if (err == RR_OK) {
+        chain->steps[chain->step_count++] = step;
+    }
+    return err;
 }
 
 enum rr_err rr_work_chain_parse(struct rr_work_chain *out, struct rr_slice json,
@@ -119,15 +171,24 @@ enum rr_err rr_work_chain_parse(struct rr_work_chain *out, struct rr_slice json,
     if (json.len > 0 && json.len <= CHAIN_JSON_MAX) {
         object = json_loadb((const char *)json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);
     }
-    if (!known_keys(object, keys, RR_COUNT(keys)) ||
-        !take_number(object, "gop_ms", UINT32_MAX, &gop_ms) ||
-        !take_number(object, "crf", 63, &crf) ||
-        !take_number(object, "challenges", UINT16_MAX, &challenges) ||
-        !take_text(object, "output", output, sizeof output)) {
+    if (!known_keys(object, keys, RR_COUNT(keys))) {
         err = rr_fail(fault, RR_ERR_FORMAT,
                       "a chain is a JSON object of gop_ms, crf, tone_map, challenges, output and "
                       "steps%s%.100s",
                       error.text[0] != '\0' ? ": " : "", error.text);
+        goto out;
+    }
+    const char *bad = !take_number(object, "gop_ms", UINT32_MAX, &gop_ms)           ? "gop_ms"
+                      : !take_number(object, "crf", 63, &crf)                       ? "crf"
+                      : !take_number(object, "challenges", UINT16_MAX, &challenges) ? "challenges"
+                                                                                    : NULL;
+    if (bad != NULL) {
+        err = wrong(fault, object, WHOLE_CHAIN, bad, "a whole number in its range");
+        goto out;
+    }
+    if (!take_text(object, "output", output, sizeof output) ||
+        (output[0] != '\0' && strcmp(output, "mp4") != 0 && strcmp(output, "ladder") != 0)) {
+        err = wrong(fault, object, WHOLE_CHAIN, "output", "\"ladder\" or \"mp4\"");
         goto out;
     }
     chain->gop_ms = (uint32_t)gop_ms;
@@ -135,19 +196,9 @@ enum rr_err rr_work_chain_parse(struct rr_work_chain *out, struct rr_slice json,
     chain->tone_map = json_is_true(json_object_get(object, "tone_map")) ? 1 : 0;
     chain->challenges = (uint16_t)challenges;
     chain->output = strcmp(output, "mp4") == 0 ? RR_WORK_MP4 : RR_WORK_LADDER;
-    if (output[0] != '\0' && strcmp(output, "mp4") != 0 && strcmp(output, "ladder") != 0) {
-        err = rr_fail(fault, RR_ERR_FORMAT, "output of the chain is \"%s\"; ladder or mp4", output);
-        goto out;
-    }
     const json_t *steps = json_object_get(object, "steps");
     for (size_t i = 0; i < json_array_size(steps) && err == RR_OK; i++) {
-        if (!take_step(chain, json_array_get(steps, i))) {
-            err =
-                rr_fail(fault, RR_ERR_FORMAT,
-                        "step %zu of the chain: kind, from (numbers of earlier steps), profile, "
-                        "rung, crf, kbps, max_kbps, bps and price are known; %d steps are allowed",
-                        i, RR_WORK_STEPS_MAX);
-        }
+        err = take_step(chain, json_array_get(steps, i), i, fault);
     }
     err = err != RR_OK ? err : rr_work_chain_check(chain, fault);
     if (err == RR_OK) {

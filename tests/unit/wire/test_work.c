@@ -121,6 +121,38 @@ static void test_words(void **state)
     }
 }
 
+/* "kind, from (numbers of earlier steps), profile, ... are known" for a price of -1. */
+static void test_wrong_values_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *told;
+    } wrong[] = {
+        {"{\"steps\": [{\"kind\": \"demux\", \"price\": \"-1\"}]}",
+         "step 0 of the chain: price is \"-1\""},
+        {"{\"steps\": [{\"kind\": \"demux\"}, {\"kind\": \"encode_video\", \"rung\": 100000}]}",
+         "step 1 of the chain: rung is 100000"},
+        {"{\"steps\": [{\"kind\": \"demux\", \"price\": 0.5}]}", "price is 0.5"},
+        {"{\"steps\": [{\"kind\": \"wash\"}]}", "kind is \"wash\""},
+        {"{\"steps\": [{}]}", "kind is missing"},
+        {"{\"steps\": [{\"kind\": \"mux\", \"from\": [3]}]}", "from is [3]"},
+        {"{\"steps\": [{\"kind\": \"mux\", \"profile\": "
+         "[\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]}]}",
+         "aaa...; a name"},
+        {"{\"crf\": 64, \"steps\": []}", "the chain: crf is 64"},
+        {"{\"output\": \"film\", \"steps\": []}", "the chain: output is \"film\""}};
+    struct rr_work_chain chain;
+    for (size_t i = 0; i < RR_COUNT(wrong); i++) {
+        struct rr_fault fault = {0};
+        assert_int_equal(rr_work_chain_parse(&chain, rr_slice_str(wrong[i].text), &fault),
+                         RR_ERR_FORMAT);
+        if (strstr(fault.text, wrong[i].told) == NULL) {
+            fail_msg("\"%s\" does not say: %s", fault.text, wrong[i].told);
+        }
+    }
+}
+
 /* ---- prices
  * --------------------------------------------------------------------------------------------- */
 
@@ -257,6 +289,7 @@ int main(void)
          NULL, NULL, NULL},
         {"ids cover steps and prices", test_identities, NULL, NULL, NULL},
         {"a chain is read from words, and wrong words are refused", test_words, NULL, NULL, NULL},
+        {"a wrong value in the words is named", test_wrong_values_are_named, NULL, NULL, NULL},
         {"a quote is the sum of its steps, rounded up to units", test_prices, NULL, NULL, NULL},
         {"what is not offered, too large or beyond coins gets no quote", test_price_limits, NULL,
          NULL, NULL},
