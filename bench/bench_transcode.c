@@ -3,10 +3,10 @@
  * GOPs, spot checks and the sandbox cost?
  * Method: H.264, veryfast, CRF 23, closed GOPs of 2 s, AAC 128 kb/s on both sides; ours, one ffmpeg
  * process for all rungs, one process for each rung, a single rendition, and the same libav calls in
- * one process (reelrig-floor) take turns; wall time, and CPU of all processes. BD-rates: four CRFs
- * each at the second rung, PSNR and SSIM by ffmpeg's filters against the bicubically scaled source.
- * What would make it wrong: other encoder settings; sources in another cache state; a machine that
- * others load, for wall times: CPU ratios stand that better. */
+ * one process on each core (reelrig-floor) take turns; wall time, and CPU of all processes.
+ * BD-rates: four CRFs each at the second rung, PSNR and SSIM by ffmpeg's filters against the
+ * bicubically scaled source. What would make it wrong: other encoder settings; sources in another
+ * cache state; a machine that others load, for wall times: CPU ratios stand that better. */
 #include "bench/bench_transcode.h"
 #include "bench/bench.h"
 #include "dispatch/dispatch.h"

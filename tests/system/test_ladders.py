@@ -100,6 +100,5 @@ media_folder = pathlib.Path(os.environ.get("RR_MEDIA_DIR", root.parent / "shared
 clips = sorted(p for p in media_folder.glob("*") if p.suffix in (".mp4", ".ts", ".webm", ".avi")) if full else []
 only = os.environ.get("RR_CLIP")
 clips = [c for c in clips if not only or any(o in c.name for o in only.split(","))]
-run_tests([test_of(clip, codec) for codec in codecs for clip in clips] if full else [short_of(c) for c in codecs])
-if full and "RR_TABLE" in os.environ:
-    write_table()
+run_tests([test_of(clip, codec) for codec in codecs for clip in clips] + ([write_table] if "RR_TABLE" in os.environ else [])
+          if full else [short_of(c) for c in codecs])
