@@ -447,7 +447,7 @@ enum rr_err bench_floor_run(struct bench_floor *out, const struct bench_clip *cl
     snprintf(told, sizeof told, "%s/floor.json", clip->folder);
     find_floor(program, sizeof program);
     const char *argv[] = {program, clip->mute, ladder, "h264", preset, quality, "2000", NULL};
-    /* A core is slower beside one that works, so all of them do. */
+    /* As a job runs: with all cores at work. */
     pid_t others[PROCESSES_MAX];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned count = 0;
