@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define JSON_MAX     (1u << 20)
-#define ENCODERS_FED 6 /* by one source worker */
+#define ENCODERS_FED 5 /* by one source worker */
 #define SHARDS_MAX   64
 
 static atomic_bool stop;
@@ -30,26 +30,17 @@ static bool named(const char *device)
     return device != NULL && strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0;
 }
 
-/* One source worker decodes and scales for all encoders, which is about a seventh of a ladder's
- * work (bench transcode): it feeds six. With more, parts of the source are made side by side. A
- * device that decodes feeds more. */
+/* One source worker decodes and scales for all encoders, which is about a sixth of a ladder's work
+ * (source_s of bench transcode, over its floor): it feeds five. With more, parts of the source are
+ * made side by side. In class exact only a device that is named decodes, and feeds more. */
 unsigned cli_fleet_sources(const struct rr_transcode_options *job)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned encoders = job->workers != 0 ? job->workers : cores > 0 ? (unsigned)cores : 1;
-    size_t devices = 0;
     if (encoders < 2 * ENCODERS_FED || job->class != RR_TRANSCODE_EXACT || named(job->device)) {
         return 1;
     }
-    if (job->device == NULL || strcmp(job->device, "cpu") != 0) {
-        struct rr_transcode_device *found = rr_alloc_array(RR_TRANSCODE_DEVICES_MAX, sizeof *found);
-        struct rr_fault ignored;
-        if (rr_transcode_devices(found, &devices, job, &ignored) != RR_OK) {
-            devices = 0;
-        }
-        rr_free(found);
-    }
-    return devices > 0 ? 1 : (encoders + ENCODERS_FED / 2) / ENCODERS_FED;
+    return (encoders + ENCODERS_FED / 2) / ENCODERS_FED;
 }
 
 enum rr_err cli_fleet_check(const struct cli_fleet_words *words,

@@ -14,7 +14,7 @@ struct cli_fleet {
     struct rr_dispatch_run run;
 };
 /* Parts of the source that a job without further words makes side by side on this machine: 1 on
- * few cores, or with a device that decodes. May open devices. */
+ * few cores, in class tolerant, or with a device that is named. Pure but for the cores. */
 unsigned cli_fleet_sources(const struct rr_transcode_options *job);
 /* RR_ERR_USAGE: words that contradict each other or the job's device. Opens nothing. */
 enum rr_err cli_fleet_check(const struct cli_fleet_words *words,

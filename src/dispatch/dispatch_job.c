@@ -123,9 +123,11 @@ static enum rr_err offer_all(struct coordinator *c, bool *wanted, struct rr_faul
     for (size_t i = 0; i < count && err == RR_OK; i++) {
         const struct rr_transcode_shard *shard = &shards[order[i]];
         struct offer *out = &c->offers[order[i]];
-        *wanted |= !shard->done;
-        if (shard->done || (shard->here && !c->run->own) ||
-            (out->out && out->revision == shard->revision)) {
+        if (shard->done || (shard->here && !c->run->own)) {
+            continue; /* what no rig is to make, rr_transcode_finish makes */
+        }
+        *wanted = true;
+        if (out->out && out->revision == shard->revision) {
             continue;
         }
         bool fresh = out->attempt == 0 && shard->revision == 0 && !out->out;
@@ -135,30 +137,6 @@ static enum rr_err offer_all(struct coordinator *c, bool *wanted, struct rr_faul
     }
     rr_free(order);
     return err;
-}
-
-/* The first that no rig is to make, while rigs work on the others. */
-static enum rr_err make_here(struct coordinator *c, struct rr_fault *fault)
-{
-    size_t count;
-    const struct rr_transcode_shard *shards = rr_transcode_shards(c->job, &count);
-    char path[RR_PATH_BYTES], folder[RR_PATH_BYTES];
-    size_t i = 0;
-    while (i < count && (shards[i].done || !shards[i].here)) {
-        i++;
-    }
-    if (i == count || c->run->own) {
-        return RR_OK;
-    }
-    struct rr_transcode_options options = {.workers = c->told.options->workers,
-                                           .worker_path = c->told.options->worker_path,
-                                           .job_folder = folder};
-    enum rr_err err = rr_path(path, fault, "%s/here", c->told.folder);
-    err = err != RR_OK ? err : rr_path(folder, fault, "%s/here.d", c->told.folder);
-    err = err != RR_OK ? err
-                       : rr_transcode_range(path, c->told.source_fd, rr_transcode_plan(c->job),
-                                            &shards[i], &options, c->cancel, fault);
-    return err != RR_OK ? err : rr_transcode_take(c->job, i, path, false, fault);
 }
 
 /* What a queue lost, be it by a disaster or because an old answer crossed a new offer. */
@@ -303,7 +281,6 @@ static enum rr_err collect(struct coordinator *c, struct rr_fault *fault)
     while (err == RR_OK) {
         bool got = false;
         err = offer_all(c, &wanted, fault);
-        err = err != RR_OK ? err : make_here(c, fault);
         if (err != RR_OK || !wanted) {
             break;
         }

@@ -43,7 +43,8 @@ struct rr_dispatch_nats {
     bool serving;
     atomic_bool stop;
 };
-/* The failure of a call in one sentence; RR_ERR_UNREACHABLE, or RR_ERR_LIMIT for full streams. */
+/* The failure of a call in one sentence; RR_ERR_USAGE for logins and TLS, else RR_ERR_UNREACHABLE.
+ */
 enum rr_err nats_fail(struct rr_fault *fault, natsStatus status, int js_error, const char *what);
 /* Publishes and waits for the ack; tries again while the servers choose a leader. */
 enum rr_err nats_store(struct rr_dispatch_nats *nats, const char *subject, struct rr_slice bytes,

@@ -308,7 +308,7 @@ static void work_on(struct slot *slot, natsMsg *message, const struct rr_dispatc
     } else {
         (void)natsMsg_Ack(message, NULL);
     }
-    if (err != RR_OK && !over) {
+    if (err != RR_OK && !over && !later) { /* that is said already */
         rr_log_fault(RR_LOG_WARN, "fleet", &fault);
     }
     if (err == RR_ERR_FULL) {

@@ -273,7 +273,7 @@ static enum rr_err make_again(struct transcode_part *out, int *fd, const struct 
     return transcode_part_open(out, *fd, 0, (uint64_t)facts.st_size, fault);
 }
 
-/* One GOP, or all of the sound, which costs about as much. */
+/* One GOP, or all of the sound, which is one record a track. */
 enum rr_err transcode_part_spot(const struct transcode_job *job, const struct transcode_part *part,
                                 const struct rr_transcode_shard *shard, struct rr_fault *fault)
 {
