@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The rig's page in a real Chromium. usage: node browser.mjs WEB_FOLDER CONTROL_URL TOKEN TITLE [SCREENSHOT]
 // Prints one JSON object of what it saw; exit status 1 when the page does not do its work.
-import {createRequire} from 'node:module';
-import path from 'node:path';
+
+import {launch} from './chromium.mjs';
 
 const [web, control, token, title, screenshot] = process.argv.slice(2);
-const {chromium} = createRequire(path.join(path.resolve(web), 'package.json'))('playwright-core');
 const seen = {errors: [], failedRequests: []};
 
 function must(condition, text) {
@@ -86,9 +85,7 @@ async function wrongToken(browser) {
   await page.close();
 }
 
-const browser = await chromium.launch({executablePath: process.env.RR_CHROMIUM ?? '/usr/bin/chromium', headless: true,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required']});
+const browser = await launch(web);
 let status = 0;
 try {
   const page = await browser.newPage({viewport: {width: 1280, height: 900}});

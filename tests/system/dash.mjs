@@ -3,12 +3,11 @@
 // usage: node dash.mjs WEB_FOLDER MANIFEST_URL
 // Prints one JSON object of what it saw; exit status 1 when it does not play.
 import http from 'node:http';
-import {createRequire} from 'node:module';
 import path from 'node:path';
 
+import {launch} from './chromium.mjs';
+
 const [web, manifest] = process.argv.slice(2);
-const require = createRequire(path.join(path.resolve(web), 'package.json'));
-const {chromium} = require('playwright-core');
 const shaka = path.join(path.resolve(web), 'node_modules/shaka-player/dist/shaka-player.compiled.js');
 const seen = {failedRequests: []};
 
@@ -67,9 +66,7 @@ const pages = http.createServer((_, answer) => {
 });
 await new Promise((ready) => pages.listen(0, '127.0.0.1', ready));
 
-const browser = await chromium.launch({executablePath: process.env.RR_CHROMIUM ?? '/usr/bin/chromium', headless: true,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required']});
+const browser = await launch(web);
 let status = 0;
 try {
   const page = await browser.newPage({viewport: {width: 1280, height: 900}});

@@ -5,12 +5,11 @@
 // not play through.
 import fs from 'node:fs';
 import http from 'node:http';
-import {createRequire} from 'node:module';
 import path from 'node:path';
 
+import {launch} from './chromium.mjs';
+
 const [web, ladder, seconds] = process.argv.slice(2);
-const require = createRequire(path.join(path.resolve(web), 'package.json'));
-const {chromium} = require('playwright-core');
 const script = path.join(path.resolve(web), 'node_modules/hls.js/dist/hls.min.js');
 const seen = {failedRequests: []};
 const types = {'.m3u8': 'application/vnd.apple.mpegurl', '.mp4': 'video/mp4', '.m4s': 'video/iso.segment'};
@@ -79,9 +78,7 @@ async function play(page) {
   must(seen.levels.every((height) => heights.has(height)), 'not every rendition was shown');
 }
 
-const browser = await chromium.launch({executablePath: process.env.RR_CHROMIUM ?? '/usr/bin/chromium', headless: true,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required']});
+const browser = await launch(web);
 let status = 0;
 try {
   const page = await browser.newPage();

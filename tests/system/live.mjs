@@ -3,12 +3,11 @@
 // usage: node live.mjs WEB_FOLDER MASTER_URL SECONDS
 // Prints one JSON object of what it saw; exit status 1 when it does not play.
 import http from 'node:http';
-import {createRequire} from 'node:module';
 import path from 'node:path';
 
+import {launch} from './chromium.mjs';
+
 const [web, master, seconds] = process.argv.slice(2);
-const require = createRequire(path.join(path.resolve(web), 'package.json'));
-const {chromium} = require('playwright-core');
 const hls = path.join(path.resolve(web), 'node_modules/hls.js/dist/hls.min.js');
 const seen = {};
 
@@ -25,9 +24,7 @@ const pages = http.createServer((_, answer) => {
 });
 await new Promise((ready) => pages.listen(0, '127.0.0.1', ready));
 
-const browser = await chromium.launch({executablePath: process.env.RR_CHROMIUM ?? '/usr/bin/chromium', headless: true,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required']});
+const browser = await launch(web);
 let status = 0;
 try {
   const page = await browser.newPage({viewport: {width: 800, height: 600}});

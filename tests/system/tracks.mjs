@@ -4,12 +4,11 @@
 // usage: node tracks.mjs WEB_FOLDER HLS_URL DASH_URL AUDIO_COUNT SUBTITLE_COUNT CUE_START CUE_TEXT
 // Prints one JSON object of what it saw; exit status 1 when something is missing.
 import http from 'node:http';
-import {createRequire} from 'node:module';
 import path from 'node:path';
 
+import {launch} from './chromium.mjs';
+
 const [web, hlsUrl, dashUrl, audioCount, subtitleCount, cueStart, cueText] = process.argv.slice(2);
-const require = createRequire(path.join(path.resolve(web), 'package.json'));
-const {chromium} = require('playwright-core');
 const modules = path.join(path.resolve(web), 'node_modules');
 const seen = {failedRequests: []};
 
@@ -125,9 +124,7 @@ const pages = http.createServer((_, answer) => {
 });
 await new Promise((ready) => pages.listen(0, '127.0.0.1', ready));
 
-const browser = await chromium.launch({executablePath: process.env.RR_CHROMIUM ?? '/usr/bin/chromium', headless: true,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required']});
+const browser = await launch(web);
 let status = 0;
 try {
   for (const play of [hls, dash]) {
