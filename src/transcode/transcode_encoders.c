@@ -6,14 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The largest task that waits: pixels x pictures; of equal ones the earliest. device: of that maker
- * only; NULL: of any. */
+/* The task to take next. While the source decodes: the largest (pixels x pictures) of the earliest
+ * GOP, so that its memory is free for the next one soon; largest first over all GOPs would leave
+ * the small rungs of each until all memory waits for them. Then the largest of all, so that the
+ * last ones end together. device: of that maker only; NULL: of any. */
 static bool pick(const struct transcode_scheduler *plan, const int *device, uint32_t *gop_out,
                  unsigned *rung_out)
 {
     const struct transcode_job *job = plan->job;
     uint64_t best = 0;
-    for (uint32_t gop = 0; gop < job->gop_count; gop++) {
+    for (uint32_t gop = 0; gop < job->gop_count && !(plan->source_on && best > 0); gop++) {
         for (unsigned rung = 0; job->gops[gop].held && rung < job->plan.rung_count; rung++) {
             uint64_t cost = (uint64_t)job->plan.rungs[rung].width * job->plan.rungs[rung].height *
                             job->gops[gop].facts.count;
@@ -34,6 +36,18 @@ static bool pick(const struct transcode_scheduler *plan, const int *device, uint
     return best > 0;
 }
 
+/* The source counts as one of the processes at work: with a core of its own it stays ahead, so that
+ * the encoders never wait for it and the last GOPs are there early enough to end together. One
+ * process more than cores made it as slow as they are (measured: tails of half a GOP). */
+static bool core_is_free(const struct transcode_scheduler *plan)
+{
+    unsigned busy = plan->granted != TRANSCODE_NO_TASK ? 1 : 0;
+    for (unsigned i = 0; i < plan->encoder_count; i++) {
+        busy += plan->encoders[i].gop != TRANSCODE_NO_TASK ? 1 : 0;
+    }
+    return busy < (plan->encoder_count > 1 ? plan->encoder_count : 2);
+}
+
 enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
                                    struct transcode_encoder *encoder, struct rr_fault *fault)
 {
@@ -43,7 +57,7 @@ enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
     unsigned rung = 0;
     enum rr_err err = RR_OK;
     /* A worker stays with its device: to open another takes longer than a small GOP. */
-    if (encoder->gop != TRANSCODE_NO_TASK ||
+    if (encoder->gop != TRANSCODE_NO_TASK || !core_is_free(plan) ||
         (!(encoder->worker.pid != 0 && pick(plan, &encoder->device, &gop, &rung)) &&
          !pick(plan, NULL, &gop, &rung))) {
         return RR_OK;
@@ -72,6 +86,29 @@ enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
     encoder->rung = rung;
     return transcode_worker_ask(&encoder->worker, &message, fds, 2,
                                 transcode_patience(&job->plan, facts->count), fault);
+}
+
+bool transcode_encoder_warm(struct transcode_scheduler *plan)
+{
+    const struct transcode_job *job = plan->job;
+    uint64_t gops = job->expected_gops > job->gop_count ? job->expected_gops : job->gop_count + 1u;
+    uint64_t leaves = gops * job->plan.rung_count;
+    uint64_t tasks = plan->source_on && leaves > job->resumed ? leaves - job->resumed : 0;
+    bool cpu = plan->encoder_count > 0 && plan->encoders[0].device == TRANSCODE_CPU;
+    for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
+        cpu &= transcode_device_maker(plan, rung) < 0;
+    }
+    /* The source has one of the cores. */
+    if (!cpu || plan->warmed + 1 >= plan->encoder_count + (plan->encoder_count == 1 ? 1 : 0) ||
+        plan->warmed >= tasks) {
+        return false;
+    }
+    struct transcode_encoder *encoder = &plan->encoders[plan->warmed++];
+    if (encoder->worker.pid == 0) {
+        enum rr_err err = transcode_device_encoder(plan, encoder, TRANSCODE_CPU, NULL);
+        (void)err;
+    }
+    return true;
 }
 
 void transcode_encoder_release(struct transcode_scheduler *plan, uint32_t gop, unsigned rung)

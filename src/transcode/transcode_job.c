@@ -158,7 +158,11 @@ static enum rr_err turn(struct transcode_scheduler *plan, struct rr_fault *fault
         int fd = plan->encoders[i].gop != TRANSCODE_NO_TASK ? plan->encoders[i].worker.socket : -1;
         ready[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
     }
-    if (poll(ready, count, 100) < 0 && errno != EINTR) {
+    int found = poll(ready, count, 0);
+    if (found == 0 && !transcode_encoder_warm(plan)) {
+        found = poll(ready, count, 100);
+    }
+    if (found < 0 && errno != EINTR) {
         return rr_fail_errno(fault, "waiting for workers failed");
     }
     if (ready[0].revents != 0) {
@@ -180,12 +184,15 @@ static enum rr_err turn(struct transcode_scheduler *plan, struct rr_fault *fault
     return err != RR_OK ? err : end_late(plan, fault);
 }
 
-static enum rr_err feed_all(struct transcode_scheduler *plan, struct rr_fault *fault)
+static enum rr_err grant(struct transcode_scheduler *plan, struct rr_fault *fault)
 {
     enum rr_err err = transcode_source_grant(plan, fault);
-    if (err == RR_ERR_UNREACHABLE) {
-        err = transcode_source_failed(plan, err, fault);
-    }
+    return err == RR_ERR_UNREACHABLE ? transcode_source_failed(plan, err, fault) : err;
+}
+
+static enum rr_err feed_all(struct transcode_scheduler *plan, struct rr_fault *fault)
+{
+    enum rr_err err = grant(plan, fault);
     for (unsigned i = 0; i < plan->encoder_count && err == RR_OK; i++) {
         err = transcode_encoder_feed(plan, &plan->encoders[i], fault);
         if (err == RR_ERR_UNREACHABLE) {
@@ -212,6 +219,7 @@ static enum rr_err start_all(struct transcode_scheduler *plan, struct rr_fault *
          * its end. */
         job->source_done = false;
         err = transcode_source_start(plan, transcode_job_missing(job), fault);
+        err = err != RR_OK ? err : grant(plan, fault); /* it decodes while the others start */
     }
     return err != RR_OK ? err : transcode_sound_start(plan, fault);
 }

@@ -34,6 +34,8 @@ struct transcode_scheduler {
     int sound_fds[2];
     struct transcode_encoder *encoders;
     unsigned encoder_count;
+    unsigned warmed; /* encoders whose worker was started before there was work for it, or need not
+                        be */
     struct transcode_pooled pool[TRANSCODE_POOL_MAX];
     unsigned pooled;
     struct transcode_encode *task;
@@ -93,7 +95,10 @@ bool transcode_device_source_failed(struct transcode_scheduler *plan, enum rr_er
                                     struct rr_fault *fault) RR_MUST_USE;
 
 /* ---- encoders (transcode_encoders.c); as those of the source ---- */
-/* Gives an idle encoder the largest task that waits. */
+/* Starts the worker of one encoder that will soon have work; a start that fails is told when there
+ * is some. False: no more to start. */
+bool transcode_encoder_warm(struct transcode_scheduler *plan);
+/* Gives an idle encoder the task that comes next, while a core is free. */
 enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
                                    struct transcode_encoder *encoder,
                                    struct rr_fault *fault) RR_MUST_USE;
