@@ -160,8 +160,9 @@ struct rr_transcode_remade {
     struct rr_hash32 source_digest, output_digest;
     uint64_t output_bytes;
 };
-/* Makes the GOP of `leaf` again from the original, decoding from leaf->source_first on; only
- * rendition, gop and source_first are read, what came out is for the caller to compare. Options as
+/* Makes the GOP of `leaf` again from the original, decoding from leaf->source_first on. Rendition,
+ * gop and source_first say which; what came out is for the caller to compare. The rest of the leaf
+ * only saves time: what equals it is not decoded in its whole length before the GOP. Options as
  * for the job (job_folder and workers are not used). RR_ERR_NOTFOUND: the job has no such GOP or
  * the leaf starts at no packet that it may start at; other errors as rr_transcode_run. Blocks. */
 enum rr_err rr_transcode_remake(struct rr_transcode_remade *out, int source_fd,

@@ -307,7 +307,7 @@ void transcode_code_source(struct transcode_coder *coder, struct transcode_sourc
     code_u32(coder, &m->first_cell, UINT32_MAX);
     code_u32(coder, &m->first_packet, UINT32_MAX);
     code_u32(coder, &m->end_cell, UINT32_MAX);
-    code_u8(coder, &m->one, 1);
+    code_u8(coder, &m->one, TRANSCODE_QUICK);
     code_u64(coder, &m->work_max, UINT64_MAX);
 }
 

@@ -66,11 +66,14 @@ struct transcode_failed {
 struct transcode_probe {
     uint8_t video; /* number of the video stream, from 1 on; 0: the best */
 };
+/* Pictures of the lead-in that no other one refers to are not decoded. The same bytes come out,
+ * unless a decoder takes the order of what it shows from what it has seen before. */
+#define TRANSCODE_QUICK 2
 struct transcode_source {
     struct transcode_plan plan;
     uint32_t first_cell, first_packet;
     uint32_t end_cell; /* no GOP from that cell on; 0: to the end of the input */
-    uint8_t one;       /* only that GOP, for a spot check */
+    uint8_t one;       /* only that GOP, for a spot check; TRANSCODE_QUICK: see there */
     uint64_t work_max; /* pixels that may be decoded; 0: TRANSCODE_WORK_MAX */
 };
 /* Leave to make the next GOP; the memfds of the mask's rungs come with it, lowest first. */

@@ -15,7 +15,7 @@ enum rr_err transcode_remake_decode(struct transcode_remake *remake, const struc
     ask->plan = remake->job.plan;
     ask->first_cell = leaf->gop;
     ask->first_packet = leaf->source_first;
-    ask->one = 1;
+    ask->one = remake->quick ? TRANSCODE_QUICK : 1;
     ask->work_max = remake->job.options.work_max;
     transcode_encode_message(&message, TRANSCODE_SOURCE, source, ask);
     rr_free(ask);
@@ -79,12 +79,11 @@ enum rr_err transcode_remake_encode(struct transcode_remake *remake, struct tran
                         : transcode_es_digest(coded, remake->packets, remake->out_fd, 0, fault);
 }
 
-static enum rr_err remake_picture(struct transcode_remake *remake, struct rr_transcode_remade *out,
-                                  const struct rr_pot_leaf *leaf, struct rr_fault *fault)
+static enum rr_err make_picture(struct transcode_remake *remake, struct rr_transcode_remade *out,
+                                const struct rr_pot_leaf *leaf, struct rr_fault *fault)
 {
     struct transcode_coded coded = {0};
-    enum rr_err err = transcode_memfd(&remake->frames_fd, "reelrig-pictures", fault);
-    err = err != RR_OK ? err : transcode_remake_decode(remake, leaf, fault);
+    enum rr_err err = transcode_remake_decode(remake, leaf, fault);
     err = err != RR_OK ? err : transcode_remake_encode(remake, &coded, leaf->rendition, 0, fault);
     if (err == RR_OK) {
         *out = (struct rr_transcode_remade){.source_first = remake->gop->first,
@@ -94,6 +93,31 @@ static enum rr_err remake_picture(struct transcode_remake *remake, struct rr_tra
                                             .output_bytes = coded.bytes};
     }
     return err;
+}
+
+static bool is_leaf(const struct rr_transcode_remade *made, const struct rr_pot_leaf *leaf)
+{
+    return made->source_first == leaf->source_first && made->source_last == leaf->source_last &&
+           made->output_bytes == leaf->output_bytes &&
+           rr_hash32_equal(&made->source_digest, &leaf->source_digest) &&
+           rr_hash32_equal(&made->output_digest, &leaf->output_digest);
+}
+
+static enum rr_err remake_picture(struct transcode_remake *remake, struct rr_transcode_remade *out,
+                                  const struct rr_pot_leaf *leaf, struct rr_fault *fault)
+{
+    enum rr_err err = transcode_memfd(&remake->frames_fd, "reelrig-pictures", fault);
+    if (err == RR_OK && leaf->source_first > 0) {
+        remake->quick = true;
+        err = make_picture(remake, out, leaf, NULL);
+        remake->quick = false;
+        if (err == RR_ERR_CANCELLED || (err == RR_OK && is_leaf(out, leaf))) {
+            return err == RR_OK ? RR_OK : rr_fail(fault, err, "cancelled");
+        }
+        transcode_worker_stop(&remake->worker);
+        err = transcode_worker_start(&remake->worker, remake->job.program, false, fault);
+    }
+    return err != RR_OK ? err : make_picture(remake, out, leaf, fault);
 }
 
 static enum rr_err remake_sound(struct transcode_remake *remake, struct rr_transcode_remade *out,

@@ -11,6 +11,7 @@ struct transcode_remake {
     struct transcode_encode *encode;
     struct transcode_packets *packets; /* owned: of the last encode; their bytes in out_fd */
     int frames_fd, out_fd, sizes_fd;
+    bool quick; /* decode as TRANSCODE_QUICK says */
 };
 /* From {0}; transcode_remake_close also after a failure. */
 enum rr_err transcode_remake_open(struct transcode_remake *remake, int source_fd,
@@ -24,7 +25,8 @@ enum rr_err transcode_remake_decode(struct transcode_remake *remake, const struc
 enum rr_err transcode_remake_encode(struct transcode_remake *remake, struct transcode_coded *coded,
                                     unsigned rung, uint32_t quality,
                                     struct rr_fault *fault) RR_MUST_USE;
-/* All of a leaf as the job's profile makes it, pictures or sound. */
+/* All of a leaf as the job's profile makes it, pictures or sound: quickly, and where that is not
+ * what the leaf says, once more with the whole lead-in, which alone is held against a maker. */
 enum rr_err transcode_remake_leaf(struct transcode_remake *remake, struct rr_transcode_remade *out,
                                   const struct rr_pot_leaf *leaf,
                                   struct rr_fault *fault) RR_MUST_USE;

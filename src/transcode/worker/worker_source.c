@@ -523,6 +523,16 @@ static enum rr_err decode(struct source *source, const AVPacket *packet, struct 
     return err;
 }
 
+static void choose_pictures(struct source *source)
+{
+    const struct transcode_plan *plan = &source->ask.plan;
+    int64_t pts = source->packet->pts;
+    bool before = source->ask.one == TRANSCODE_QUICK && source->ask.first_packet > 0 &&
+                  pts != AV_NOPTS_VALUE && pts >= plan->first_pts &&
+                  transcode_cell(plan, pts) < source->ask.first_cell;
+    source->decoder->skip_frame = before ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
+}
+
 static enum rr_err read_all(struct source *source, struct rr_fault *fault)
 {
     enum rr_err err = RR_OK;
@@ -539,6 +549,7 @@ static enum rr_err read_all(struct source *source, struct rr_fault *fault)
             if ((source->packet->flags & AV_PKT_FLAG_CORRUPT) != 0) {
                 mark_bad(source, packets_seen(source) - 1);
             }
+            choose_pictures(source);
             err = decode(source, source->packet, fault);
             err = err != RR_OK ? err : refuse_damage(source, fault);
         }
