@@ -50,7 +50,8 @@ struct rr_transcode_options {
     const char *preset;   /* ultrafast..veryslow, default "veryfast" (H.264) or "superfast" (HEVC);
                              numbers, slow to fast: 2..12, 10 (AV1), 0..8, 5 (VP9) */
     uint64_t work_max;    /* pixels to decode at most; default: a day of 2160p60 */
-    unsigned workers;     /* encoders at a time, 1..256, default one per core */
+    unsigned workers;     /* that decode and encode at a time (1: one of each), 1..256, default one
+                             per core */
     enum rr_transcode_class class;
     const char *device; /* "auto": the best one in class tolerant, the CPU in class exact; "cpu",
                            the default; or one device's id. In class exact a device decodes only */

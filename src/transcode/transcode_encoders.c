@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The job's encode workers: the largest task first, each GOP of a rung to a fresh encoder. */
 #include "transcode/transcode_device.h"
+#include "transcode/transcode_live_proto.h"
 #include "transcode/transcode_scheduler.h"
 #include <stdio.h>
 #include <string.h>
@@ -56,10 +57,13 @@ enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
     uint32_t gop = 0;
     unsigned rung = 0;
     enum rr_err err = RR_OK;
+    if (encoder->gop != TRANSCODE_NO_TASK || !core_is_free(plan)) {
+        return RR_OK;
+    }
     /* A worker stays with its device: to open another takes longer than a small GOP. */
-    if (encoder->gop != TRANSCODE_NO_TASK || !core_is_free(plan) ||
-        (!(encoder->worker.pid != 0 && pick(plan, &encoder->device, &gop, &rung)) &&
-         !pick(plan, NULL, &gop, &rung))) {
+    bool whole = (encoder->worker.pid != 0 && pick(plan, &encoder->device, &gop, &rung)) ||
+                 pick(plan, NULL, &gop, &rung);
+    if (!whole && !transcode_stream_pick(plan, &rung)) {
         return RR_OK;
     }
     int device = transcode_device_maker(plan, rung);
@@ -77,6 +81,9 @@ enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
     }
     if (err != RR_OK) {
         return err;
+    }
+    if (!whole) {
+        return transcode_stream_begin(plan, encoder, rung, fault);
     }
     const struct transcode_gop_facts *facts = &job->gops[gop].facts;
     int fds[2] = {job->gops[gop].frames[rung], encoder->out_fd};
@@ -185,6 +192,8 @@ enum rr_err transcode_encoder_failed(struct transcode_scheduler *plan,
         return transcode_device_encoder_failed(plan, encoder, err, fault);
     }
     encoder->gop = TRANSCODE_NO_TASK;
+    encoder->streams = false;
+    encoder->waiting = 0;
     transcode_worker_stop(&encoder->worker);
     if (transcode_again(err, &encoder->worker, &plan->job->gops[gop].coded[rung].deaths)) {
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
@@ -202,7 +211,12 @@ enum rr_err transcode_encoder_serve(struct transcode_scheduler *plan,
     const struct transcode_job *job = plan->job;
     uint8_t kind = 0;
     enum rr_err err = transcode_worker_take(&encoder->worker, &kind, fault);
-    if (err == RR_OK && (kind != TRANSCODE_PACKETS || encoder->gop == TRANSCODE_NO_TASK)) {
+    if (err == RR_OK && kind == TRANSCODE_CODED) {
+        err = transcode_stream_serve(plan, encoder, fault);
+        return err != RR_OK ? transcode_encoder_failed(plan, encoder, err, fault) : RR_OK;
+    }
+    if (err == RR_OK && (kind != TRANSCODE_PACKETS || encoder->streams || encoder->waiting > 0 ||
+                         encoder->gop == TRANSCODE_NO_TASK)) {
         err = rr_fail(fault, RR_ERR_DAMAGED, "the encoder answered with message %u", kind);
     }
     if (err == RR_OK) {

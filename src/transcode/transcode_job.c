@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The job's one thread: a source worker that runs ahead by a few GOPs, encode workers that take the
- * largest task first, one worker for the sound, and a journal of what is done. */
+/* The job's one thread: a source worker that runs ahead by a few GOPs, encode workers, one worker
+ * for the sound, and a journal of what is done. */
 #include "transcode/transcode_device.h"
 #include "transcode/transcode_scheduler.h"
 #include <errno.h>
@@ -259,6 +259,7 @@ static void clear_scheduler(struct transcode_scheduler *plan)
     rr_free(plan->task);
     rr_free(plan->packets);
     rr_free(plan->told);
+    rr_free(plan->stream);
 }
 
 enum rr_err transcode_job_encode(struct transcode_job *job, struct rr_fault *fault)
@@ -275,6 +276,7 @@ enum rr_err transcode_job_encode(struct transcode_job *job, struct rr_fault *fau
     plan.task = rr_alloc(sizeof *plan.task);
     plan.packets = rr_alloc(sizeof *plan.packets);
     plan.told = rr_alloc(sizeof *plan.told);
+    plan.stream = rr_alloc(sizeof *plan.stream);
     for (unsigned i = 0; i < RR_RUNGS_MAX; i++) {
         plan.granted_fds[i] = -1;
     }

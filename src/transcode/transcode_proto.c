@@ -315,6 +315,7 @@ void transcode_code_grant(struct transcode_coder *coder, struct transcode_grant 
 {
     code_u8(coder, &m->rungs, UINT8_MAX);
     code_u8(coder, &m->coded, UINT8_MAX);
+    code_u8(coder, &m->tell, 1);
 }
 
 void transcode_code_gop(struct transcode_coder *coder, struct transcode_gop *m)

@@ -6,7 +6,7 @@
 #define RR_TRANSCODE_PROTO_H
 #include "transcode/transcode_plan.h"
 #include "transcode/transcode_proto_device.h"
-#define TRANSCODE_PROTO_VERSION  3
+#define TRANSCODE_PROTO_VERSION  4
 #define TRANSCODE_MESSAGE_MAX    65536
 #define TRANSCODE_FRAMES_MAX     2048 /* of one GOP: its table of packets must fit a message */
 #define TRANSCODE_EXTRADATA_MAX  4096
@@ -81,6 +81,7 @@ struct transcode_grant {
     uint8_t rungs;
     uint8_t
         coded; /* of these, rungs to encode on the worker's device: packets instead of pictures */
+    uint8_t tell; /* a PICTURE for each that is there, before the GOP's own message */
 };
 struct transcode_gop {
     uint32_t cell; /* place on the grid of gop_ms; the leaf's GOP number */

@@ -16,7 +16,15 @@ struct transcode_encoder {
     int out_fd;
     uint32_t gop; /* TRANSCODE_NO_TASK: idle */
     unsigned rung;
-    int device; /* that the worker was started for; TRANSCODE_CPU */
+    int device;       /* that the worker was started for; TRANSCODE_CPU */
+    bool streams;     /* its GOP's pictures are given one by one, and not all yet */
+    uint32_t sent;    /* of them */
+    uint32_t waiting; /* given and not answered */
+};
+/* Pictures of the granted GOP that are there already. */
+struct transcode_stream {
+    uint32_t count;
+    int64_t pts[TRANSCODE_FRAMES_MAX]; /* source time base, rising */
 };
 struct transcode_scheduler {
     struct transcode_job *job;
@@ -41,6 +49,7 @@ struct transcode_scheduler {
     struct transcode_encode *task;
     struct transcode_packets *packets;
     struct transcode_gop *told;
+    struct transcode_stream *stream;
 };
 
 /* ---- memory of raw pictures, and the source (transcode_source.c) ---- */
@@ -114,6 +123,28 @@ enum rr_err transcode_encoder_serve(struct transcode_scheduler *plan,
 enum rr_err transcode_encoder_failed(struct transcode_scheduler *plan,
                                      struct transcode_encoder *encoder, enum rr_err err,
                                      struct rr_fault *fault) RR_MUST_USE;
+
+/* ---- encoders that keep pace with the source (transcode_stream.c) ---- */
+/* The largest rung of the granted GOP that can be begun now. */
+bool transcode_stream_pick(const struct transcode_scheduler *plan, unsigned *rung_out);
+/* On an idle encoder whose worker runs. RR_ERR_UNREACHABLE: it is dead. */
+enum rr_err transcode_stream_begin(struct transcode_scheduler *plan,
+                                   struct transcode_encoder *encoder, unsigned rung,
+                                   struct rr_fault *fault) RR_MUST_USE;
+/* Gives those at `gop` what they may have now, and its end when it is told. */
+enum rr_err transcode_stream_send(struct transcode_scheduler *plan, uint32_t gop,
+                                  struct rr_fault *fault) RR_MUST_USE;
+/* It answered a picture. RR_ERR_UNREACHABLE: it is dead. */
+enum rr_err transcode_stream_serve(struct transcode_scheduler *plan,
+                                   struct transcode_encoder *encoder,
+                                   struct rr_fault *fault) RR_MUST_USE;
+/* The source told a picture. */
+enum rr_err transcode_stream_take(struct transcode_scheduler *plan,
+                                  struct rr_fault *fault) RR_MUST_USE;
+/* Whether the GOP that is told (plan->told) has the pictures that were told. */
+bool transcode_stream_agrees(const struct transcode_scheduler *plan);
+/* The granted GOP will not come: ends the encoders that were at it. */
+void transcode_stream_drop(struct transcode_scheduler *plan);
 
 /* ---- sound and text (transcode_sound.c); as those of the source ---- */
 /* Starts on the first track that is not done, if there is one. */

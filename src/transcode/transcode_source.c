@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The job's source worker: one demux and decode that runs ahead by a few GOPs, and the memory of
  * raw pictures between it and the encoders. */
+#include "transcode/transcode_live_proto.h"
 #include "transcode/transcode_scheduler.h"
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +99,8 @@ enum rr_err transcode_source_grant(struct transcode_scheduler *plan, struct rr_f
         fds[count++] = plan->granted_fds[rung];
     }
     grant.coded = transcode_device_chain(plan, grant.rungs);
+    grant.tell = grant.coded == 0 ? 1 : 0;
+    plan->stream->count = 0;
     plan->granted = gop;
     plan->granted_coded = grant.coded;
     transcode_encode_message(&message, TRANSCODE_GRANT, grant, &grant);
@@ -150,6 +153,10 @@ static enum rr_err take_gop(struct transcode_scheduler *plan, struct rr_fault *f
                        "the worker's account of GOP %u does not follow its form", (unsigned)gop);
     }
     enum rr_err err = check_told(job, gop, plan->told, fault);
+    if (err == RR_OK && !transcode_stream_agrees(plan)) {
+        err = rr_fail(fault, RR_ERR_DAMAGED, "GOP %u has not the pictures that were told of it",
+                      (unsigned)gop);
+    }
     if (err != RR_OK) {
         return err;
     }
@@ -188,6 +195,7 @@ static enum rr_err take_gop(struct transcode_scheduler *plan, struct rr_fault *f
     plan->chained = plan->told->coded & asked;
     plan->next_gop++;
     plan->source_deaths = 0;
+    err = err != RR_OK ? err : transcode_stream_send(plan, gop, fault);
     return err != RR_OK ? err : transcode_device_chained(plan, asked, plan->chained, fault);
 }
 
@@ -197,7 +205,8 @@ static enum rr_err take_end(struct transcode_scheduler *plan, struct rr_fault *f
     struct transcode_end end;
     struct rr_buf body = {0};
     if (!transcode_decode_message(transcode_worker_body(&plan->source), end, &end) ||
-        plan->chained != 0 || plan->next_gop < job->gop_count) {
+        plan->chained != 0 || plan->next_gop < job->gop_count ||
+        (plan->granted != TRANSCODE_NO_TASK && plan->stream->count > 0)) {
         return rr_fail(fault, RR_ERR_DAMAGED, "the source ended at GOP %u of %u",
                        (unsigned)plan->next_gop, (unsigned)job->gop_count);
     }
@@ -244,6 +253,7 @@ static enum rr_err take_packets(struct transcode_scheduler *plan, struct rr_faul
 enum rr_err transcode_source_serve(struct transcode_scheduler *plan, struct rr_fault *fault)
 {
     uint8_t kind = 0;
+    uint64_t deadline_us = plan->source.deadline_us;
     enum rr_err err = transcode_worker_take(&plan->source, &kind, fault);
     if (err != RR_OK) {
         return err;
@@ -251,6 +261,9 @@ enum rr_err transcode_source_serve(struct transcode_scheduler *plan, struct rr_f
     switch (kind) {
     case TRANSCODE_GOP:
         return take_gop(plan, fault);
+    case TRANSCODE_PICTURE:
+        plan->source.deadline_us = deadline_us; /* of the whole GOP */
+        return transcode_stream_take(plan, fault);
     case TRANSCODE_PACKETS:
         return take_packets(plan, fault);
     case TRANSCODE_END:
@@ -262,6 +275,7 @@ enum rr_err transcode_source_serve(struct transcode_scheduler *plan, struct rr_f
 
 void transcode_source_stop(struct transcode_scheduler *plan)
 {
+    transcode_stream_drop(plan);
     transcode_worker_stop(&plan->source);
     plan->source_on = false;
     for (unsigned rung = 0; rung < RR_RUNGS_MAX && plan->granted != TRANSCODE_NO_TASK; rung++) {

@@ -2,6 +2,7 @@
 /* The worker program with a maker's freedom: the same sources, linked with -Wl,--wrap, so that
  * between decoding and encoding it does what its own file name says: words behind "cheat-", parted
  * by commas, as in "cheat-black" or "cheat-preset=medium,crf=25". Not part of the product. */
+#include "transcode/transcode_live_proto.h"
 #include "transcode/worker/worker.h"
 #include <libavutil/opt.h>
 #include <libswscale/swscale.h>
@@ -182,6 +183,34 @@ static void cheat(struct transcode_encode *ask, int fd)
     munmap(pictures, (size_t)(size * ask->count));
 }
 
+/* Pictures that come one by one: waits for all, so that it can do with them what it does with a
+ * whole GOP. */
+static void gather(struct transcode_encode *ask, struct worker *worker)
+{
+    size_t count = worker->fd_count;
+    int fds[RR_COUNT(worker->fds)];
+    struct transcode_packets *none = rr_alloc(sizeof *none);
+    memcpy(fds, worker->fds, sizeof fds);
+    worker->fd_count = 0; /* taken: later messages must not close them */
+    for (bool last = false; !last;) {
+        struct transcode_picture picture;
+        struct rr_buf message = {0};
+        if (!worker_receive(worker) || worker_kind(worker) != TRANSCODE_PICTURE ||
+            !transcode_decode_message(worker_body(worker), picture, &picture)) {
+            _exit(0);
+        }
+        last = picture.last != 0;
+        if (!last) {
+            ask->pts[ask->count++] = picture.pts;
+        }
+        transcode_encode_message(&message, TRANSCODE_CODED, packets, none);
+        worker_send(worker, &message);
+    }
+    rr_free(none);
+    memcpy(worker->fds, fds, sizeof fds);
+    worker->fd_count = count;
+}
+
 /* ---- where it steps in -------------------------------------------------------------------------
  */
 
@@ -192,6 +221,9 @@ enum rr_err __wrap_worker_encode(struct worker *worker, struct rr_fault *fault)
     struct transcode_encode *ask = rr_alloc(sizeof *ask);
     if (worker->fd_count == 2 && transcode_decode_message(worker_body(worker), encode, ask)) {
         const char *preset = say("preset"), *crf = say("crf");
+        if (ask->count == 0) {
+            gather(ask, worker);
+        }
         cheat(ask, worker->fds[0]);
         if (preset != NULL) {
             snprintf(ask->plan.preset, sizeof ask->plan.preset, "%.*s", (int)strcspn(preset, ","),
@@ -200,7 +232,7 @@ enum rr_err __wrap_worker_encode(struct worker *worker, struct rr_fault *fault)
         if (crf != NULL) {
             ask->quality = (uint32_t)strtoul(crf, NULL, 10);
         }
-        worker->message.len = 0;
+        rr_buf_clear(&worker->message);
         transcode_encode_message(&worker->message, TRANSCODE_ENCODE, encode, ask);
     }
     rr_free(ask);

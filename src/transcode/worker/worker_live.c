@@ -141,10 +141,8 @@ void worker_live_picture(struct worker *worker, const struct transcode_gop *gop)
 {
     struct transcode_picture picture = {.index = gop->count - 1, .pts = gop->pts[gop->count - 1]};
     struct rr_buf message = {0};
-    if (follow.on) {
-        transcode_encode_message(&message, TRANSCODE_PICTURE, picture, &picture);
-        worker_send(worker, &message);
-    }
+    transcode_encode_message(&message, TRANSCODE_PICTURE, picture, &picture);
+    worker_send(worker, &message);
 }
 
 void worker_live_sound(struct worker *worker, const AVCodecContext *encoder, const AVPacket *packet)

@@ -43,6 +43,7 @@ struct source {
     uint32_t bad_from; /* lowest packet number with damage */
     bool flowing;      /* the first picture that is wanted has come */
     bool open;         /* a GOP is being filled */
+    bool tell;         /* its pictures one by one */
     struct transcode_gop gop;
     uint32_t lowest;                  /* packet of its pictures */
     struct room *rooms[RR_RUNGS_MAX]; /* of the open GOP; NULL: the rung is not wanted */
@@ -232,6 +233,7 @@ static enum rr_err open_gop(struct source *source, uint32_t cell, struct rr_faul
         return err;
     }
     source->open = true;
+    source->tell = worker_follow_on() || grant.tell != 0;
     source->gop.cell = cell;
     source->gop.count = 0;
     source->gop.concealed = 0;
@@ -407,7 +409,9 @@ static enum rr_err add_frame(struct source *source, uint32_t packet, int64_t pts
     gop->concealed += damaged && gop->concealed < TRANSCODE_FRAMES_MAX ? 1 : 0;
     source->end.frames++;
     source->end.concealed += damaged ? 1 : 0;
-    worker_live_picture(source->worker, gop);
+    if (source->tell) {
+        worker_live_picture(source->worker, gop);
+    }
     return RR_OK;
 }
 
