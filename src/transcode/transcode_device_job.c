@@ -356,7 +356,7 @@ enum rr_err transcode_device_source(struct transcode_scheduler *plan, struct rr_
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
         job->devices->source = TRANSCODE_CPU;
     }
-    return transcode_worker_start(&plan->source, job->program, false, fault);
+    return transcode_worker_take_over(&plan->source, &job->reader, job->program, fault);
 }
 
 /* Rungs that the source's device encodes without their pictures leaving it, the largest first, as

@@ -219,9 +219,21 @@ static enum rr_err start_all(struct transcode_scheduler *plan, struct rr_fault *
          * its end. */
         job->source_done = false;
         err = transcode_source_start(plan, transcode_job_missing(job), fault);
+        err = err == RR_ERR_UNREACHABLE ? transcode_source_failed(plan, err, fault) : err;
         err = err != RR_OK ? err : grant(plan, fault); /* it decodes while the others start */
     }
     return err != RR_OK ? err : transcode_sound_start(plan, fault);
+}
+
+/* One that never saw the input, and may no more than a worker that packs. */
+static void keep_for_packing(struct transcode_scheduler *plan, struct transcode_encoder *encoder)
+{
+    struct transcode_job *job = plan->job;
+    if (encoder->worker.pid != 0 && encoder->gop == TRANSCODE_NO_TASK && encoder->device < 0 &&
+        job->maker.pid == 0 && !transcode_codec_threads(&job->plan)) {
+        job->maker = encoder->worker;
+        encoder->worker = (struct transcode_worker){.socket = -1};
+    }
 }
 
 static void clear_scheduler(struct transcode_scheduler *plan)
@@ -229,6 +241,7 @@ static void clear_scheduler(struct transcode_scheduler *plan)
     transcode_worker_stop(&plan->source);
     transcode_worker_stop(&plan->sound);
     for (unsigned i = 0; i < plan->encoder_count; i++) {
+        keep_for_packing(plan, &plan->encoders[i]);
         transcode_worker_stop(&plan->encoders[i].worker);
         if (plan->encoders[i].out_fd >= 0) {
             close(plan->encoders[i].out_fd);

@@ -662,7 +662,7 @@ enum rr_err transcode_job_pack(struct transcode_job *job, struct rr_transcode_re
     packer.packets = rr_alloc(sizeof *packer.packets);
     packer.mux->plan = job->plan;
     result.renditions = rr_alloc_array(RR_RENDITIONS_MAX, sizeof *result.renditions);
-    enum rr_err err = transcode_worker_start(&packer.worker, job->program, false, fault);
+    enum rr_err err = transcode_worker_take_over(&packer.worker, &job->maker, job->program, fault);
     err = err != RR_OK ? err : transcode_memfd(&packer.out_fd, "reelrig-segment", fault);
     unsigned rungs = job->plan.rung_count, sounds = rungs + job->plan.audio_count;
     for (unsigned i = 0; i < sounds + job->plan.subtitle_count && err == RR_OK; i++) {

@@ -39,8 +39,7 @@ void transcode_auto_choose(struct rr_ladder *out, const struct transcode_plan *p
                            const struct transcode_measured *made, uint32_t small,
                            const struct rr_transcode_options *options);
 
-/* ---- worker processes (transcode_worker.c)
- * -------------------------------------------------------------- */
+/* ---- worker processes (transcode_worker.c) ---- */
 struct transcode_worker {
     pid_t pid; /* 0: none */
     int socket;
@@ -60,6 +59,11 @@ enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *
                                    bool threads, struct rr_fault *fault) RR_MUST_USE;
 /* Kills and reaps; {0} is fine. */
 void transcode_worker_stop(struct transcode_worker *worker);
+/* Starts one without threads, or takes `spare` where that runs: loading libraries takes longer than
+ * many a task. */
+enum rr_err transcode_worker_take_over(struct transcode_worker *worker,
+                                       struct transcode_worker *spare, const char *program,
+                                       struct rr_fault *fault) RR_MUST_USE;
 /* Sends message (cleared) with borrowed descriptors and starts the wall limit. RR_ERR_UNREACHABLE:
  * it is dead. */
 enum rr_err transcode_worker_ask(struct transcode_worker *worker, struct rr_buf *message,
@@ -102,12 +106,12 @@ enum rr_err transcode_codec_name(char out[static RR_NAME_MAX + 1],
                                  const struct transcode_plan *plan, unsigned rung,
                                  struct rr_slice extradata, struct rr_fault *fault) RR_MUST_USE;
 
-/* ---- probe (transcode_probe.c)
- * ---------------------------------------------------------------------------- */
-/* video: its number, from 1 on; 0: the best. */
-enum rr_err transcode_probe_with(struct transcode_facts *out, const char *program, int source_fd,
-                                 uint8_t video, const atomic_bool *cancel,
-                                 struct rr_fault *fault) RR_MUST_USE;
+/* ---- probe (transcode_probe.c) ---- */
+/* video: its number, from 1 on; 0: the best. keep, when not NULL: gets the worker, which has read
+ * this input. */
+enum rr_err transcode_probe_with(struct transcode_facts *out, struct transcode_worker *keep,
+                                 const char *program, int source_fd, uint8_t video,
+                                 const atomic_bool *cancel, struct rr_fault *fault) RR_MUST_USE;
 
 /* ---- GOPs and the journal (transcode_journal.c)
  * -------------------------------------------------------------- */
@@ -197,6 +201,8 @@ struct transcode_job {
     uint32_t first_cell, end_cell, first_packet;
     uint32_t bad_from;                 /* as the source's end told it */
     struct transcode_devices *devices; /* owned; NULL: the CPU does all */
+    /* Workers that are done and can go on: with the input; with what we made of it. */
+    struct transcode_worker reader, maker;
 };
 /* Options, program, probe and plan; transcode_job_clear after it, also when it failed. */
 enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,

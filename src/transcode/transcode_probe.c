@@ -5,8 +5,9 @@
 
 #define PROBE_SECONDS 60
 
-static enum rr_err probe_once(struct transcode_facts *out, const char *program, int source_fd,
-                              uint8_t video, const atomic_bool *cancel, struct rr_fault *fault)
+static enum rr_err probe_once(struct transcode_facts *out, struct transcode_worker *keep,
+                              const char *program, int source_fd, uint8_t video,
+                              const atomic_bool *cancel, struct rr_fault *fault)
 {
     struct transcode_worker worker = {.socket = -1};
     struct transcode_facts facts = {0};
@@ -25,19 +26,24 @@ static enum rr_err probe_once(struct transcode_facts *out, const char *program, 
         err = rr_fail(fault, RR_ERR_FORMAT,
                       "the worker's account of the file does not follow its form");
     }
-    transcode_worker_stop(&worker);
+    if (err == RR_OK && keep != NULL) {
+        *keep = worker;
+    } else {
+        transcode_worker_stop(&worker);
+    }
     if (err == RR_OK) {
         *out = facts;
     }
     return err;
 }
 
-enum rr_err transcode_probe_with(struct transcode_facts *out, const char *program, int source_fd,
-                                 uint8_t video, const atomic_bool *cancel, struct rr_fault *fault)
+enum rr_err transcode_probe_with(struct transcode_facts *out, struct transcode_worker *keep,
+                                 const char *program, int source_fd, uint8_t video,
+                                 const atomic_bool *cancel, struct rr_fault *fault)
 {
     enum rr_err err = RR_ERR_UNREACHABLE;
     for (unsigned i = 0; i < TRANSCODE_DEATHS_MAX && err == RR_ERR_UNREACHABLE; i++) {
-        err = probe_once(out, program, source_fd, video, cancel, fault);
+        err = probe_once(out, keep, program, source_fd, video, cancel, fault);
     }
     if (err == RR_ERR_UNREACHABLE || err == RR_ERR_TIMEOUT) {
         char why[160];
@@ -58,7 +64,7 @@ enum rr_err rr_transcode_probe(struct rr_transcode_facts *out, int source_fd,
         err = transcode_source_fd(&fd, source_fd, fault);
     }
     if (err == RR_OK) {
-        err = transcode_probe_with(&facts, program, fd, options->video, NULL, fault);
+        err = transcode_probe_with(&facts, NULL, program, fd, options->video, NULL, fault);
         close(fd);
     }
     if (err == RR_OK) {

@@ -187,7 +187,8 @@ enum rr_err transcode_remake_open(struct transcode_remake *remake, int source_fd
     remake->packets = rr_alloc(sizeof *remake->packets);
     enum rr_err err = transcode_prepare(&remake->job, source_fd, options, cancel, fault);
     err = err != RR_OK ? err
-                       : transcode_worker_start(&remake->worker, remake->job.program, false, fault);
+                       : transcode_worker_take_over(&remake->worker, &remake->job.reader,
+                                                    remake->job.program, fault);
     return err != RR_OK ? err : transcode_memfd(&remake->out_fd, "reelrig-packets", fault);
 }
 

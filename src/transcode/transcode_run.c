@@ -59,6 +59,7 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
                               struct rr_fault *fault)
 {
     job->source_fd = job->lock_fd = -1;
+    job->reader.socket = job->maker.socket = -1;
     job->cancel = cancel;
     job->started_us = rr_monotonic_us(rr_clock_system());
     enum rr_err err = transcode_options_fit(&job->options, options, fault);
@@ -66,8 +67,8 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
     err = err != RR_OK ? err : transcode_source_fd(&job->source_fd, source_fd, fault);
     err = err != RR_OK ? err : look_at_file(job, &job->source_size, &job->source_mtime, fault);
     err = err != RR_OK ? err
-                       : transcode_probe_with(&job->facts, job->program, job->source_fd,
-                                              job->options.video, cancel, fault);
+                       : transcode_probe_with(&job->facts, &job->reader, job->program,
+                                              job->source_fd, job->options.video, cancel, fault);
     err = err != RR_OK ? err : transcode_auto(job, fault);
     err = err != RR_OK ? err : transcode_plan_make(&job->plan, &job->facts, &job->options, fault);
     if (err == RR_OK && job->facts.shown.duration_us > 0) {
@@ -80,6 +81,8 @@ enum rr_err transcode_prepare(struct transcode_job *job, int source_fd,
 
 void transcode_job_clear(struct transcode_job *job)
 {
+    transcode_worker_stop(&job->reader);
+    transcode_worker_stop(&job->maker);
     for (uint32_t gop = 0; gop < job->gop_room; gop++) {
         rr_free(job->gops[gop].facts.pts);
     }

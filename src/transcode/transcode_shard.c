@@ -179,6 +179,7 @@ enum rr_err rr_transcode_open(struct rr_transcode_job **out, int source_fd,
     inner.job_folder = job->folder = rr_strdup(options->job_folder);
     job->own_bad = UINT32_MAX;
     enum rr_err err = transcode_prepare(&job->job, source_fd, &inner, cancel, fault);
+    transcode_worker_stop(&job->job.reader); /* what comes next may take days */
     err = err != RR_OK ? err
                        : transcode_journal_key(&job->job.key, job->job.source_fd, &job->job.plan,
                                                cancel, fault);

@@ -253,6 +253,18 @@ void transcode_worker_stop(struct transcode_worker *worker)
     *worker = (struct transcode_worker){.socket = -1, .ended = worker->ended};
 }
 
+enum rr_err transcode_worker_take_over(struct transcode_worker *worker,
+                                       struct transcode_worker *spare, const char *program,
+                                       struct rr_fault *fault)
+{
+    if (spare->pid == 0) {
+        return transcode_worker_start(worker, program, false, fault);
+    }
+    *worker = *spare;
+    *spare = (struct transcode_worker){.socket = -1};
+    return RR_OK;
+}
+
 /* Reaps a worker whose socket is closed, and says how it ended. */
 static enum rr_err bury(struct transcode_worker *worker, struct rr_fault *fault)
 {
