@@ -4,14 +4,16 @@
  * Method: H.264, veryfast, CRF 23, closed GOPs of 2 s, AAC 128 kb/s on both sides; ours, one ffmpeg
  * process for all rungs, one process for each rung, a single rendition, and the same libav calls in
  * one process on each core (reelrig-floor) take turns; wall time, and CPU of all processes.
- * BD-rates: four CRFs each at the second rung, PSNR and SSIM by ffmpeg's filters against the
- * bicubically scaled source. What would make it wrong: other encoder settings; sources in another
- * cache state; a machine that others load, for wall times: CPU ratios stand that better. */
+ * BD-rates: the first 8 s, four CRFs each at the second rung, PSNR and SSIM by ffmpeg's filters
+ * against the bicubically scaled source. What would make it wrong: other encoder settings; sources
+ * in another cache state; a machine that others load, for wall times: CPU ratios stand that better.
+ */
 #include "bench/bench_transcode.h"
 #include "bench/bench.h"
 #include "dispatch/dispatch.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +59,20 @@ static struct spread spread_of(const double *values, unsigned count)
 /* ---- measuring ---------------------------------------------------------------------------------
  */
 
+/* A bench takes minutes: what it is at, for people. */
+static void show(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void show(const char *format, ...)
+{
+    va_list args;
+    if (isatty(STDERR_FILENO) == 1) {
+        va_start(args, format);
+        fputs("bench: ", stderr);
+        vfprintf(stderr, format, args);
+        fputc('\n', stderr);
+        va_end(args);
+    }
+}
+
 static enum rr_err turn(struct runs *runs, const struct bench_clip *clip, struct rr_fault *fault)
 {
     unsigned i = runs->count;
@@ -94,11 +110,12 @@ static enum rr_err judge(struct runs *runs, const struct bench_clip *clip, struc
     snprintf(peer, sizeof peer, "%s/peer%u.mp4", clip->folder, rung);
     enum rr_err err =
         bench_ffmpeg(&cost, clip, clip->rungs, clip->rung_count, PRESET, CRF, false, fault);
-    err =
-        err != RR_OK ? err : bench_quality_of(&runs->quality, clip, ours, clip->rungs[rung], fault);
-    return err != RR_OK
-               ? err
-               : bench_quality_of(&runs->quality_peer, clip, peer, clip->rungs[rung], fault);
+    err = err != RR_OK
+              ? err
+              : bench_quality_of(&runs->quality, clip, ours, clip->mute, clip->rungs[rung], fault);
+    return err != RR_OK ? err
+                        : bench_quality_of(&runs->quality_peer, clip, peer, clip->mute,
+                                           clip->rungs[rung], fault);
 }
 
 static enum rr_err measure(struct runs *runs, const struct bench_clip *clip, unsigned turns,
@@ -107,8 +124,10 @@ static enum rr_err measure(struct runs *runs, const struct bench_clip *clip, uns
     uint16_t rung = clip->rungs[clip->rung_count > 1 ? 1 : 0];
     enum rr_err err = RR_OK;
     for (unsigned i = 0; i < turns && err == RR_OK; i++) {
+        show("turn %u of %u: ours, ffmpeg, the bare calls", i + 1, turns);
         err = turn(runs, clip, fault);
     }
+    show("qualities and BD-rates");
     err = err != RR_OK ? err : judge(runs, clip, fault);
     err = err != RR_OK
               ? err
@@ -116,6 +135,7 @@ static enum rr_err measure(struct runs *runs, const struct bench_clip *clip, uns
     err = err != RR_OK ? err
                        : bench_gop_price(&runs->price[1][0], &runs->price[1][1], clip, rung,
                                          "medium", fault);
+    show("spot checks");
     err = err != RR_OK
               ? err
               : bench_spot_check(&runs->spot_even, &runs->spot_leaves, clip, clip->even, 1, fault);

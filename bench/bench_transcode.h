@@ -12,6 +12,7 @@ struct bench_clip {
     char folder[64]; /* of the bench; all files are below it */
     char path[128];  /* with sound */
     char mute[128];  /* the same video alone */
+    char brief[128]; /* its beginning, for BD-rates, which take eight encodes each */
     char even[128];  /* the same pictures with a keyframe every 2 s, alone */
     uint32_t width, height, fps_num, fps_den;
     uint16_t rungs[BENCH_RUNGS_MAX];
@@ -50,8 +51,7 @@ enum rr_err bench_ours(struct bench_cost *out, const struct bench_clip *clip, co
 enum rr_err bench_ffmpeg(struct bench_cost *out, const struct bench_clip *clip,
                          const uint16_t *rungs, unsigned rung_count, const char *preset,
                          uint16_t crf, bool each, struct rr_fault *fault) RR_MUST_USE;
-/* ffmpeg, one thread of one encoder that goes through the whole clip: a raw stream at `out_path`.
- */
+/* ffmpeg, one thread of one encoder that goes through clip->brief: a raw stream at `out_path`. */
 enum rr_err bench_continuous(const struct bench_clip *clip, uint16_t rung, const char *preset,
                              uint16_t crf, const char *out_path,
                              struct rr_fault *fault) RR_MUST_USE;
@@ -67,12 +67,13 @@ enum rr_err bench_spot_check(double *price, uint32_t *leaves, const struct bench
 struct bench_quality {
     double psnr_db, ssim; /* mean over pictures, all planes as ffmpeg weighs them */
 };
-/* ffmpeg's psnr and ssim filters: the video at `path` against the clip's, scaled (bicubic) to it.
- */
+/* ffmpeg's psnr and ssim filters: the video at `path` against the one at `source`, scaled (bicubic)
+ * to it. */
 enum rr_err bench_quality_of(struct bench_quality *out, const struct bench_clip *clip,
-                             const char *path, uint16_t rung, struct rr_fault *fault) RR_MUST_USE;
-/* Ours against one continuous encode with the same closed GOPs, at one rung: BD-rate in percent by
- * PSNR and by SSIM. */
+                             const char *path, const char *source, uint16_t rung,
+                             struct rr_fault *fault) RR_MUST_USE;
+/* Ours of clip->brief against one continuous encode with the same closed GOPs, at one rung: BD-rate
+ * in percent by PSNR and by SSIM. */
 enum rr_err bench_gop_price(double *psnr_percent, double *ssim_percent,
                             const struct bench_clip *clip, uint16_t rung, const char *preset,
                             struct rr_fault *fault) RR_MUST_USE;

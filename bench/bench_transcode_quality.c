@@ -17,7 +17,8 @@ static double number_after(const char *text, const char *line, const char *name)
 }
 
 enum rr_err bench_quality_of(struct bench_quality *out, const struct bench_clip *clip,
-                             const char *path, uint16_t rung, struct rr_fault *fault)
+                             const char *path, const char *source, uint16_t rung,
+                             struct rr_fault *fault)
 {
     char filter[512], told[128];
     struct rr_buf text = {0};
@@ -27,8 +28,8 @@ enum rr_err bench_quality_of(struct bench_quality *out, const struct bench_clip 
              "split[c][d];[0:v]settb=1/1000,setpts=N*10,split[a][b];[a][c]psnr[x];[b][d]ssim[y]",
              rung);
     const char *argv[] = {
-        "ffmpeg", "-nostats", "-v",  "info", "-i",   path, "-i",   clip->mute, "-filter_complex",
-        filter,   "-map",     "[x]", "-f",   "null", "-",  "-map", "[y]",      "-f",
+        "ffmpeg", "-nostats", "-v",  "info", "-i",   path, "-i",   source, "-filter_complex",
+        filter,   "-map",     "[x]", "-f",   "null", "-",  "-map", "[y]",  "-f",
         "null",   "-",        NULL};
     enum rr_err err = bench_spawn(argv, NULL, told, fault);
     err = err != RR_OK ? err : rr_file_read(&text, told, 1 << 20, fault);
@@ -58,10 +59,12 @@ enum rr_err bench_gop_price(double *psnr_percent, double *ssim_percent,
         struct bench_cost cost = {0};
         struct bench_quality quality[2] = {0};
         struct stat facts = {0};
-        err = bench_ours(&cost, clip, clip->mute, &rung, 1, preset, crfs[i], fault);
-        err = err != RR_OK ? err : bench_quality_of(&quality[0], clip, made, rung, fault);
+        err = bench_ours(&cost, clip, clip->brief, &rung, 1, preset, crfs[i], fault);
+        err = err != RR_OK ? err
+                           : bench_quality_of(&quality[0], clip, made, clip->brief, rung, fault);
         err = err != RR_OK ? err : bench_continuous(clip, rung, preset, crfs[i], raw, fault);
-        err = err != RR_OK ? err : bench_quality_of(&quality[1], clip, raw, rung, fault);
+        err =
+            err != RR_OK ? err : bench_quality_of(&quality[1], clip, raw, clip->brief, rung, fault);
         if (err == RR_OK && stat(raw, &facts) != 0) {
             err = rr_fail_errno(fault, "%.100s", raw);
         }

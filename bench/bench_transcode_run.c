@@ -128,6 +128,7 @@ enum rr_err bench_clip_make(struct bench_clip *clip, const char *path, unsigned 
     snprintf(clip->path, sizeof clip->path, "%s/clip.mkv", clip->folder);
     snprintf(clip->mute, sizeof clip->mute, "%s/mute.mkv", clip->folder);
     snprintf(clip->even, sizeof clip->even, "%s/even.mkv", clip->folder);
+    snprintf(clip->brief, sizeof clip->brief, "%s/brief.mkv", clip->folder);
     const char *cut[] = {"ffmpeg", "-v",   "error",    "-y",    "-i",   path != NULL ? path : "",
                          "-t",     length, "-map",     "0:v:0", "-map", "0:a:0?",
                          "-c",     "copy", clip->path, NULL};
@@ -140,6 +141,8 @@ enum rr_err bench_clip_make(struct bench_clip *clip, const char *path, unsigned 
                           clip->path, NULL};
     const char *mute[] = {"ffmpeg", "-v", "error", "-y",       "-i", clip->path,
                           "-an",    "-c", "copy",  clip->mute, NULL};
+    const char *brief[] = {"ffmpeg", "-v", "error", "-y",   "-i",        clip->mute,
+                           "-t",     "8",  "-c",    "copy", clip->brief, NULL};
     const char *even[] = {"ffmpeg",
                           "-v",
                           "error",
@@ -160,6 +163,7 @@ enum rr_err bench_clip_make(struct bench_clip *clip, const char *path, unsigned 
                           NULL};
     enum rr_err err = bench_spawn(path != NULL ? cut : draw, NULL, NULL, fault);
     err = err != RR_OK ? err : bench_spawn(mute, NULL, NULL, fault);
+    err = err != RR_OK ? err : bench_spawn(brief, NULL, NULL, fault);
     err = err != RR_OK ? err : bench_spawn(even, NULL, NULL, fault);
     return err != RR_OK ? err : look(clip, fault);
 }
@@ -370,7 +374,7 @@ enum rr_err bench_continuous(const struct bench_clip *clip, uint16_t rung, const
 {
     struct command command = {0};
     char filter[128], quality[8];
-    const char *const head[] = {"ffmpeg", "-v", "error", "-y", "-i", clip->mute, "-vf"};
+    const char *const head[] = {"ffmpeg", "-v", "error", "-y", "-i", clip->brief, "-vf"};
     snprintf(filter, sizeof filter, "scale=-2:%u:flags=bicubic+accurate_rnd+bitexact", rung);
     snprintf(quality, sizeof quality, "%u", crf);
     for (size_t i = 0; i < RR_COUNT(head); i++) {

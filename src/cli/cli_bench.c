@@ -24,7 +24,7 @@ static int report(enum rr_err err, struct rr_buf *out, bool json)
 
 int cli_bench(int argc, char **argv)
 {
-    const char *name = NULL, *clip = NULL, *peer = NULL, *seconds_text = "8", *turns_text = "3";
+    const char *name = NULL, *clip = NULL, *peer = NULL, *seconds_text = "20", *turns_text = "2";
     bool json = false;
     size_t count;
     uint64_t seconds, turns;
