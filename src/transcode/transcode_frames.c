@@ -18,8 +18,9 @@ enum rr_err transcode_frames_open(struct transcode_frames *frames, const char *p
     frames->gop = rr_alloc(sizeof *frames->gop);
     enum rr_err err = transcode_options_fit(&options, &options, fault);
     err = err != RR_OK ? err : transcode_source_fd(&frames->source_fd, source_fd, fault);
-    err = err != RR_OK ? err
-                       : transcode_probe_with(&facts, NULL, program, frames->source_fd, 0, cancel, fault);
+    err = err != RR_OK
+              ? err
+              : transcode_probe_with(&facts, NULL, program, frames->source_fd, 0, cancel, fault);
     err = err != RR_OK ? err : transcode_plan_make(&frames->plan, &facts, &options, fault);
     if (err == RR_OK && frames->plan.video_stream < 0) {
         err = rr_fail(fault, RR_ERR_FORMAT, "the file has no pictures to compare");

@@ -66,9 +66,7 @@ struct transcode_failed {
 struct transcode_probe {
     uint8_t video; /* number of the video stream, from 1 on; 0: the best */
 };
-/* Pictures of the lead-in that no other one refers to are not decoded. The same bytes come out,
- * unless a decoder takes the order of what it shows from what it has seen before. */
-#define TRANSCODE_QUICK 2
+#define TRANSCODE_QUICK 2 /* the lead-in without what no picture refers to */
 struct transcode_source {
     struct transcode_plan plan;
     uint32_t first_cell, first_packet;
@@ -76,12 +74,10 @@ struct transcode_source {
     uint8_t one;       /* only that GOP, for a spot check; TRANSCODE_QUICK: see there */
     uint64_t work_max; /* pixels that may be decoded; 0: TRANSCODE_WORK_MAX */
 };
-/* Leave to make the next GOP; the memfds of the mask's rungs come with it, lowest first. */
+/* Leave to make the next GOP; the memfds of the mask's rungs come with it, lowest first. coded: of
+ * these, for the worker's device: packets instead of pictures. tell: a PICTURE as each is there. */
 struct transcode_grant {
-    uint8_t rungs;
-    uint8_t
-        coded; /* of these, rungs to encode on the worker's device: packets instead of pictures */
-    uint8_t tell; /* a PICTURE for each that is there, before the GOP's own message */
+    uint8_t rungs, coded, tell;
 };
 struct transcode_gop {
     uint32_t cell; /* place on the grid of gop_ms; the leaf's GOP number */

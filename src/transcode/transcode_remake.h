@@ -11,7 +11,8 @@ struct transcode_remake {
     struct transcode_encode *encode;
     struct transcode_packets *packets; /* owned: of the last encode; their bytes in out_fd */
     int frames_fd, out_fd, sizes_fd;
-    bool quick; /* decode as TRANSCODE_QUICK says */
+    bool quick; /* leave out pictures before the GOP that no other refers to: the same bytes, unless
+                   a decoder takes the order of what it shows from what it saw before */
 };
 /* From {0}; transcode_remake_close also after a failure. */
 enum rr_err transcode_remake_open(struct transcode_remake *remake, int source_fd,
