@@ -78,7 +78,7 @@ void cli_outline_print(const struct rr_transcode_outline *outline, unsigned sour
     if (!facts->has_video) {
         return;
     }
-    cli_print("plan: %s%s%s, GOPs of %.1f s, about %u of each rendition, %u encoders at a time\n",
+    cli_print("plan: %s%s%s, GOPs of %.1f s, about %u of each rendition, %u workers at a time\n",
               outline->profile, outline->ten_bit ? ", 10 bit" : "",
               outline->tone_map ? ", tone-mapped to BT.709" : "", outline->gop_ms / 1000.0,
               (unsigned)outline->gops, (unsigned)outline->workers);

@@ -302,7 +302,9 @@ enum rr_err transcode_source_failed(struct transcode_scheduler *plan, enum rr_er
     }
     if (transcode_again(err, &plan->source, &plan->source_deaths)) {
         rr_log_fault(RR_LOG_WARN, "transcode", fault);
-        return transcode_source_start(plan, from, fault);
+        enum rr_err started = transcode_source_start(plan, from, fault);
+        return started == RR_ERR_UNREACHABLE ? transcode_source_failed(plan, started, fault)
+                                             : started;
     }
     return transcode_place(fault, transcode_died(err) ? RR_ERR_DAMAGED : err,
                            "decoding the input failed at GOP %u", (unsigned)from);
