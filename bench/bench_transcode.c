@@ -247,7 +247,7 @@ static void report_rows(struct report *report, const struct runs *runs, unsigned
     costs(runs->one, runs->count, wall, cpu);
     row(report, "ladder_vs_one_ffmpeg", runs->ladder, wall, cpu, runs->count, bd,
         "all rungs and the sound, over one ffmpeg process; BD-rate: our second rung over one "
-        "continuous encode of it by ffmpeg on one thread");
+        "continuous encode of it by ffmpeg on one thread, first 8 s");
     costs(runs->many, runs->count, wall, cpu);
     row(report, "ladder_vs_four_ffmpeg", runs->ladder, wall, cpu, runs->count, bd,
         "over a process for each rung, all at once");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The job's encode workers: the largest task first, each GOP of a rung to a fresh encoder. */
+/* The job's encode workers: what each does next; each GOP of a rung goes to a fresh encoder. */
 #include "transcode/transcode_device.h"
 #include "transcode/transcode_live_proto.h"
 #include "transcode/transcode_scheduler.h"
@@ -57,6 +57,9 @@ enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
     uint32_t gop = 0;
     unsigned rung = 0;
     enum rr_err err = RR_OK;
+    if (encoder->streams) {
+        return transcode_stream_feed(plan, encoder, fault);
+    }
     if (encoder->gop != TRANSCODE_NO_TASK || !core_is_free(plan)) {
         return RR_OK;
     }
@@ -101,13 +104,12 @@ bool transcode_encoder_warm(struct transcode_scheduler *plan)
     uint64_t gops = job->expected_gops > job->gop_count ? job->expected_gops : job->gop_count + 1u;
     uint64_t leaves = gops * job->plan.rung_count;
     uint64_t tasks = plan->source_on && leaves > job->resumed ? leaves - job->resumed : 0;
-    bool cpu = plan->encoder_count > 0 && plan->encoders[0].device == TRANSCODE_CPU;
+    unsigned most = plan->encoder_count > 1 ? plan->encoder_count - 1 : 1; /* beside the source */
+    bool cpu = true;
     for (unsigned rung = 0; rung < job->plan.rung_count; rung++) {
         cpu &= transcode_device_maker(plan, rung) < 0;
     }
-    /* The source has one of the cores. */
-    if (!cpu || plan->warmed + 1 >= plan->encoder_count + (plan->encoder_count == 1 ? 1 : 0) ||
-        plan->warmed >= tasks) {
+    if (!cpu || plan->warmed >= most || plan->warmed >= tasks) {
         return false;
     }
     struct transcode_encoder *encoder = &plan->encoders[plan->warmed++];
@@ -212,7 +214,7 @@ enum rr_err transcode_encoder_serve(struct transcode_scheduler *plan,
     uint8_t kind = 0;
     enum rr_err err = transcode_worker_take(&encoder->worker, &kind, fault);
     if (err == RR_OK && kind == TRANSCODE_CODED) {
-        err = transcode_stream_serve(plan, encoder, fault);
+        err = transcode_stream_serve(encoder, fault);
         return err != RR_OK ? transcode_encoder_failed(plan, encoder, err, fault) : RR_OK;
     }
     if (err == RR_OK && (kind != TRANSCODE_PACKETS || encoder->streams || encoder->waiting > 0 ||

@@ -59,8 +59,8 @@ enum rr_err transcode_worker_start(struct transcode_worker *worker, const char *
                                    bool threads, struct rr_fault *fault) RR_MUST_USE;
 /* Kills and reaps; {0} is fine. */
 void transcode_worker_stop(struct transcode_worker *worker);
-/* Starts one without threads, or takes `spare` where that runs: loading libraries takes longer than
- * many a task. */
+/* Starts one without threads, or takes `spare`, which is empty then, where that runs: loading
+ * libraries takes longer than many a task. */
 enum rr_err transcode_worker_take_over(struct transcode_worker *worker,
                                        struct transcode_worker *spare, const char *program,
                                        struct rr_fault *fault) RR_MUST_USE;

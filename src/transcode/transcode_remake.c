@@ -65,6 +65,7 @@ enum rr_err transcode_remake_encode(struct transcode_remake *remake, struct tran
             (struct rr_rung_rate){.crf = (uint16_t)(quality / 100)};
     }
     transcode_encode_message(&message, TRANSCODE_ENCODE, encode, remake->encode);
+    remake->encodes++;
     err = transcode_worker_ask(&remake->worker, &message, fds, 2,
                                transcode_patience(&remake->job.plan, remake->gop->count), fault);
     err = err != RR_OK ? err

@@ -11,6 +11,7 @@ struct transcode_remake {
     struct transcode_encode *encode;
     struct transcode_packets *packets; /* owned: of the last encode; their bytes in out_fd */
     int frames_fd, out_fd, sizes_fd;
+    uint8_t encodes; /* of pictures, so far */
     bool quick; /* leave out pictures before the GOP that no other refers to: the same bytes, unless
                    a decoder takes the order of what it shows from what it saw before */
 };

@@ -107,7 +107,8 @@ bool transcode_device_source_failed(struct transcode_scheduler *plan, enum rr_er
 /* Starts the worker of one encoder that will soon have work; a start that fails is told when there
  * is some. False: no more to start. */
 bool transcode_encoder_warm(struct transcode_scheduler *plan);
-/* Gives an idle encoder the task that comes next, while a core is free. */
+/* Gives an idle encoder the task that comes next, while a core is free; one that streams its next
+ * pictures. */
 enum rr_err transcode_encoder_feed(struct transcode_scheduler *plan,
                                    struct transcode_encoder *encoder,
                                    struct rr_fault *fault) RR_MUST_USE;
@@ -131,12 +132,13 @@ bool transcode_stream_pick(const struct transcode_scheduler *plan, unsigned *run
 enum rr_err transcode_stream_begin(struct transcode_scheduler *plan,
                                    struct transcode_encoder *encoder, unsigned rung,
                                    struct rr_fault *fault) RR_MUST_USE;
-/* Gives those at `gop` what they may have now, and its end when it is told. */
-enum rr_err transcode_stream_send(struct transcode_scheduler *plan, uint32_t gop,
+/* Gives one that streams what it may have now, and the GOP's end when that is told.
+ * RR_ERR_UNREACHABLE: it is dead. */
+enum rr_err transcode_stream_feed(const struct transcode_scheduler *plan,
+                                  struct transcode_encoder *encoder,
                                   struct rr_fault *fault) RR_MUST_USE;
-/* It answered a picture. RR_ERR_UNREACHABLE: it is dead. */
-enum rr_err transcode_stream_serve(struct transcode_scheduler *plan,
-                                   struct transcode_encoder *encoder,
+/* It answered a picture. */
+enum rr_err transcode_stream_serve(struct transcode_encoder *encoder,
                                    struct rr_fault *fault) RR_MUST_USE;
 /* The source told a picture. */
 enum rr_err transcode_stream_take(struct transcode_scheduler *plan,

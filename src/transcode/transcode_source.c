@@ -195,7 +195,6 @@ static enum rr_err take_gop(struct transcode_scheduler *plan, struct rr_fault *f
     plan->chained = plan->told->coded & asked;
     plan->next_gop++;
     plan->source_deaths = 0;
-    err = err != RR_OK ? err : transcode_stream_send(plan, gop, fault);
     return err != RR_OK ? err : transcode_device_chained(plan, asked, plan->chained, fault);
 }
 

@@ -39,8 +39,8 @@ bool transcode_stream_pick(const struct transcode_scheduler *plan, unsigned *run
     return false;
 }
 
-static enum rr_err give(const struct transcode_scheduler *plan, struct transcode_encoder *encoder,
-                        struct rr_fault *fault)
+enum rr_err transcode_stream_feed(const struct transcode_scheduler *plan,
+                                  struct transcode_encoder *encoder, struct rr_fault *fault)
 {
     const struct transcode_job *job = plan->job;
     bool closed = encoder->gop != plan->granted;
@@ -84,26 +84,10 @@ enum rr_err transcode_stream_begin(struct transcode_scheduler *plan,
     enum rr_err err = transcode_worker_ask(&encoder->worker, &message, fds, 2,
                                            transcode_patience(&plan->job->plan, 1), fault);
     encoder->worker.deadline_us = 0; /* it waits for a picture first */
-    return err != RR_OK ? err : give(plan, encoder, fault);
+    return err != RR_OK ? err : transcode_stream_feed(plan, encoder, fault);
 }
 
-enum rr_err transcode_stream_send(struct transcode_scheduler *plan, uint32_t gop,
-                                  struct rr_fault *fault)
-{
-    enum rr_err err = RR_OK;
-    for (unsigned i = 0; i < plan->encoder_count && err == RR_OK; i++) {
-        struct transcode_encoder *encoder = &plan->encoders[i];
-        if (encoder->streams && encoder->gop == gop) {
-            err = give(plan, encoder, fault);
-            err = err == RR_ERR_UNREACHABLE ? transcode_encoder_failed(plan, encoder, err, fault)
-                                            : err;
-        }
-    }
-    return err;
-}
-
-enum rr_err transcode_stream_serve(struct transcode_scheduler *plan,
-                                   struct transcode_encoder *encoder, struct rr_fault *fault)
+enum rr_err transcode_stream_serve(struct transcode_encoder *encoder, struct rr_fault *fault)
 {
     if (encoder->waiting == 0) {
         return rr_fail(fault, RR_ERR_DAMAGED, "the encoder answered where nothing was asked");
@@ -113,24 +97,26 @@ enum rr_err transcode_stream_serve(struct transcode_scheduler *plan,
         encoder->worker.deadline_us =
             rr_monotonic_us(rr_clock_system()) + encoder->worker.seconds * UINT64_C(1000000);
     }
-    return give(plan, encoder, fault);
+    return RR_OK;
 }
 
 enum rr_err transcode_stream_take(struct transcode_scheduler *plan, struct rr_fault *fault)
 {
+    const struct transcode_plan *made = &plan->job->plan;
     struct transcode_stream *stream = plan->stream;
     struct transcode_picture picture;
     if (plan->granted == TRANSCODE_NO_TASK || plan->granted_coded != 0 ||
         !transcode_decode_message(transcode_worker_body(&plan->source), picture, &picture) ||
         picture.index != stream->count || stream->count == TRANSCODE_FRAMES_MAX ||
-        picture.pts < plan->job->plan.origin ||
+        picture.pts < made->origin ||
+        picture.pts - made->origin >= INT64_MAX / 4 / (int64_t)made->ticks ||
         (stream->count > 0 && picture.pts <= stream->pts[stream->count - 1])) {
         return rr_fail(fault, RR_ERR_DAMAGED,
                        "the source worker told a picture of GOP %u that does not follow the others",
                        (unsigned)plan->next_gop);
     }
     stream->pts[stream->count++] = picture.pts;
-    return transcode_stream_send(plan, plan->granted, fault);
+    return RR_OK;
 }
 
 bool transcode_stream_agrees(const struct transcode_scheduler *plan)

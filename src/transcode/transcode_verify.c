@@ -306,7 +306,8 @@ static enum rr_err verify_exact(struct transcode_verify *verify, const struct rr
     struct rr_transcode_verdict *out = verify->out;
     out->output_digest = made.output_digest;
     out->output_bytes = made.output_bytes;
-    out->encodes = 1;
+    out->encodes =
+        verify->remake.encodes > 0 ? verify->remake.encodes : 1; /* sound is coded once */
     check_source(out, leaf, made.source_first, made.source_last, &made.source_digest);
     if (!rr_hash32_equal(&made.output_digest, &leaf->output_digest) ||
         made.output_bytes != leaf->output_bytes) {

@@ -527,6 +527,7 @@ static enum rr_err decode(struct source *source, const AVPacket *packet, struct 
     return err;
 }
 
+/* TRANSCODE_QUICK: of the lead-in, what others refer to. */
 static void choose_pictures(struct source *source)
 {
     const struct transcode_plan *plan = &source->ask.plan;
